@@ -1,0 +1,96 @@
+/* Tensors in, detections out: Mask R-CNN on windows of RGB bytes. Knows no maps and no network.
+ *
+ * Life cycle:
+ *   pt_engine_open(path, &options, &engine)          maps and validates the model, folds, prepares weights
+ *   pt_engine_infer(engine, images, n)               images of one size; the first call of a size plans memory
+ *   pt_engine_detections(engine, i, &items, &count)  of image i; valid until the next infer or close
+ *   pt_engine_close(&engine)
+ * An engine belongs to one thread at a time; several engines may live in one process. Given the same model,
+ * image and machine the detections are the same bytes for any number of threads.
+ *
+ * Coordinates: boxes are (x0, y0, x1, y1) in pixels of the image, corners, continuous: pixel (i, j) covers
+ * [i, i+1) by [j, j+1). Mask probabilities are a square grid over the box at the head's resolution; to get pixels,
+ * paste them (pt_engine_paste_mask), as torchvision does.
+ */
+#ifndef PANTILE_ENGINE_ENGINE_H
+#define PANTILE_ENGINE_ENGINE_H
+
+#include "tiling/base/base.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct pt_engine pt_engine;
+
+typedef struct pt_engine_options {
+    int threads;            /* 0: all cores that the process may use */
+    float score_threshold;  /* negative: the model's own */
+    int max_detections;     /* per image; 0: the model's own */
+    const char *backend;    /* NULL: the best there is; "portable" */
+} pt_engine_options;
+
+pt_engine_options pt_engine_defaults(void);
+
+/* What a model file is; valid while the engine (or pt_model_summary's owner) lives. */
+typedef struct pt_model_summary {
+    const char *name;         /* from the metadata, else the file's base name */
+    const char *architecture; /* "resnet50_fpn", "resnet101_fpn", "mobilenet_v2_fpn" */
+    const char *dtype;        /* of the stored weights: "F32", "F16", "BF16", "mixed" */
+    int64_t parameters;       /* stored numbers */
+    int class_count;          /* background included */
+    const char *const *class_names; /* class_count entries; [0] is background */
+    int fpn_channels;
+    int level_count;          /* feature levels, the pooled one included */
+    int stride;               /* the largest: the lattice of tile origins must be a multiple of it, pixels */
+    int mask_size;            /* side of the mask probabilities */
+    double mean[3], std[3];   /* of RGB / 255 */
+    double gsd;               /* metres per pixel the model wants; 0 unknown */
+    double score_threshold, nms_threshold; /* box head */
+    double export_score;      /* score from which objects are worth exporting; the metadata's, else 0.5 */
+    int max_detections;
+    int rpn_pre_nms, rpn_post_nms; /* caps per level and per image */
+    double rpn_nms_threshold;
+    char sha256[65];          /* hex digest of the file */
+} pt_model_summary;
+
+pt_status pt_engine_open(const char *model_path, const pt_engine_options *options, pt_engine **out);
+void pt_engine_close(pt_engine **engine);
+const pt_model_summary *pt_engine_model(const pt_engine *engine);
+const char *pt_engine_backend(const pt_engine *engine); /* e.g. "portable (OpenBLAS 0.3.21 SkylakeX)" */
+int pt_engine_threads(const pt_engine *engine);
+
+typedef struct pt_image {
+    const uint8_t *rgb;   /* borrowed during the call; interleaved R G B */
+    int width, height;    /* pixels, 1 .. 16384; the same for all images of a call */
+    ptrdiff_t row_stride; /* bytes from row to row */
+} pt_image;
+
+typedef struct pt_detection {
+    float x0, y0, x1, y1; /* pixels, inside the image */
+    float score;          /* 0 .. 1, falling in the list */
+    int class_id;         /* 1 .. class_count - 1 */
+    const float *mask;    /* mask_size * mask_size probabilities, row-major; valid until the next infer */
+} pt_detection;
+
+/* Caps that were hit, summed over the images of the last call: real objects may have been cut. */
+typedef struct pt_engine_caps {
+    int proposals;  /* levels or images whose proposals reached the RPN's caps after NMS */
+    int detections; /* images with more detections than max_detections */
+} pt_engine_caps;
+
+pt_status pt_engine_infer(pt_engine *engine, const pt_image *images, size_t count);
+pt_status pt_engine_detections(const pt_engine *engine, size_t image, const pt_detection **items, size_t *count);
+pt_engine_caps pt_engine_last_caps(const pt_engine *engine);
+
+/* Pastes a detection's mask into pixels as torchvision's paste_masks_in_image does (one pixel of zero padding
+ * around the grid, box scaled alike and cut to integers, bilinear, half-pixel centres).
+ * pt_engine_paste_area: the pixels concerned, cut to the image. pt_engine_paste_mask fills probabilities for
+ * `area` (any rectangle inside the image), row-major, area.w * area.h floats; 0 outside the pasted box. */
+pt_rect pt_engine_paste_area(const pt_detection *detection, int mask_size, int width, int height);
+void pt_engine_paste_mask(const pt_detection *detection, int mask_size, pt_rect area, float *out);
+
+/* Reads and validates a model file without preparing it to run. Free with pt_model_summary_free. */
+pt_status pt_model_summary_read(const char *model_path, pt_model_summary **out);
+void pt_model_summary_free(pt_model_summary **summary);
+
+#endif
