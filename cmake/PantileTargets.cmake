@@ -32,12 +32,16 @@ function(pt_library name)
 endfunction()
 
 # pt_test(name SOURCES a.c ... [LINK lib ...] [ARGS arg ...] [TIMEOUT s] [LABELS l ...]): a cmocka program run by ctest.
+# Tests labelled "threads" are those that CI also builds and runs under ThreadSanitizer.
 function(pt_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;ARGS;LABELS" ${ARGN})
   add_executable(test_${name} ${ARG_SOURCES})
   pt_settings(test_${name})
   target_link_libraries(test_${name} PRIVATE ${ARG_LINK} PkgConfig::CMOCKA)
   add_test(NAME ${name} COMMAND test_${name} ${ARG_ARGS})
+  if("threads" IN_LIST ARG_LABELS)
+    add_dependencies(thread_tests test_${name})
+  endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
