@@ -1,0 +1,119 @@
+#include "engine/model/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *dtype_name(const pt_model *model)
+{
+    static const char *const names[] = {"F32", "F16", "BF16"};
+    for (size_t i = 1; i < model->tensor_count; i++) {
+        if (model->tensors[i].dtype != model->tensors[0].dtype) {
+            return "mixed";
+        }
+    }
+    return names[model->tensors[0].dtype];
+}
+
+/* The base name without its last ending. */
+static pt_status name_after_file(pt_model *model)
+{
+    const char *slash = strrchr(model->path, '/');
+    const char *base = slash ? slash + 1 : model->path;
+    const char *dot = strrchr(base, '.');
+    size_t length = dot && dot > base ? (size_t)(dot - base) : strlen(base);
+    model->description.name =
+        pt_asprintf("%.*s", (int)(length < PT_MODEL_MAX_NAME ? length : PT_MODEL_MAX_NAME), base);
+    return model->description.name ? pt_ok() : PT_NOMEM("the model's name");
+}
+
+static pt_status number_classes(pt_description *d)
+{
+    int count = d->config.class_count;
+    d->class_names = pt_calloc((size_t)count, sizeof *d->class_names);
+    if (!d->class_names) {
+        return PT_NOMEM("the model's class names");
+    }
+    d->class_name_count = count;
+    for (int i = 0; i < count; i++) {
+        d->class_names[i] = i ? pt_asprintf("class_%d", i) : pt_strdup("background");
+        if (!d->class_names[i]) {
+            return PT_NOMEM("the model's class names");
+        }
+    }
+    return pt_ok();
+}
+
+pt_status pt_model_fill_summary(pt_model *model)
+{
+    static const char *const archs[] = {"resnet50_fpn", "resnet101_fpn", "mobilenet_v2_fpn"};
+    pt_description *d = &model->description;
+    const pt_model_config *c = &d->config;
+    pt_model_summary *s = &model->summary;
+    if (!d->name) {
+        PT_TRY(name_after_file(model));
+    }
+    if (!d->class_names) {
+        PT_TRY(number_classes(d));
+    }
+    *s = (pt_model_summary){
+        .name = d->name,
+        .architecture = archs[c->arch],
+        .dtype = dtype_name(model),
+        .class_count = c->class_count,
+        .class_names = (const char *const *)d->class_names,
+        .fpn_channels = c->fpn_channels,
+        .level_count = c->level_count,
+        .stride = c->strides[c->level_count - 1],
+        .mask_size = c->mask_size,
+        .gsd = d->gsd,
+        .score_threshold = (double)c->score_threshold,
+        .nms_threshold = (double)c->nms_threshold,
+        .export_score = d->export_score,
+        .max_detections = c->max_detections,
+        .rpn_pre_nms = c->rpn_pre_nms,
+        .rpn_post_nms = c->rpn_post_nms,
+        .rpn_nms_threshold = (double)c->rpn_nms_threshold,
+    };
+    memcpy(s->mean, c->mean, sizeof s->mean);
+    memcpy(s->std, c->std, sizeof s->std);
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        s->parameters += (int64_t)model->tensors[i].count;
+    }
+    pt_sha256 sha;
+    pt_sha256_init(&sha);
+    pt_sha256_add(&sha, model->bytes, model->size);
+    pt_sha256_hex(&sha, s->sha256);
+    return pt_ok();
+}
+
+/* What pt_model_summary_read hands out: the summary first, then the model whose texts it points to. */
+typedef struct summary_owner {
+    pt_model_summary summary;
+    pt_model *model;
+} summary_owner;
+
+pt_status pt_model_summary_read(const char *model_path, pt_model_summary **out)
+{
+    summary_owner *owner = pt_calloc(1, sizeof *owner);
+    if (!owner) {
+        return PT_NOMEM("the model's summary");
+    }
+    pt_status status = pt_model_open(model_path, &owner->model);
+    if (status.code != PT_OK) {
+        pt_free(owner);
+        return status;
+    }
+    owner->summary = *pt_model_get_summary(owner->model);
+    *out = &owner->summary;
+    return status;
+}
+
+void pt_model_summary_free(pt_model_summary **summary)
+{
+    if (summary && *summary) {
+        summary_owner *owner = (summary_owner *)*summary;
+        pt_model_close(&owner->model);
+        pt_free(owner);
+        *summary = NULL;
+    }
+}
