@@ -4,7 +4,9 @@
  *   {"t":"2026-11-21T12:03:44.123Z","level":"warn","msg":"no CRS, ...","scene":"a.tif"}
  *
  * The level and format are process-wide settings that main makes once, before threads start; lines of several
- * threads never mix. Libraries log what a user may want to know; what the caller must handle is a pt_status. */
+ * threads never mix. A line holds about 2,000 bytes: a longer message is cut, pairs that no longer fit are
+ * left out, and a JSON line is valid JSON all the same; bytes that are no UTF-8 are replaced. Libraries log
+ * what a user may want to know; what the caller must handle is a pt_status. */
 #ifndef PANTILE_TILING_BASE_LOG_H
 #define PANTILE_TILING_BASE_LOG_H
 
@@ -40,7 +42,8 @@ void pt_log_write(pt_log_level level, const char *message, const pt_log_pair *pa
     do {                                                                                                     \
         if (pt_log_enabled(level)) {                                                                         \
             const pt_log_pair pt_pairs_[] = {PT_S("", ""), ##__VA_ARGS__};                                   \
-            pt_log_write((level), (message), pt_pairs_ + 1, (int)(sizeof pt_pairs_ / sizeof *pt_pairs_) - 1);\
+            pt_log_write((level), (message), pt_pairs_ + 1,                                                  \
+                         (int)(sizeof pt_pairs_ / sizeof *pt_pairs_) - 1);                                   \
         }                                                                                                    \
     } while (0)
 
