@@ -1,9 +1,9 @@
 /* A finished object as geometry: rings in scene pixels, ready for a writer.
  *
- * Coordinates are continuous scene pixels: x right, y down, pixel (i, j) covers [i, i+1) by [j, j+1). Rings are
- * closed (the last point equals the first). In these y-down coordinates exterior rings run so that they are
- * counter-clockwise once y is flipped to point up (the right-hand rule of RFC 7946 for north-up scenes); holes
- * run the other way. Writers reorder when a scene's transform mirrors.
+ * Coordinates are continuous scene pixels: x right, y down, pixel (i, j) covers [i, i+1) by [j, j+1). Rings
+ * are closed (the last point equals the first). In these y-down coordinates exterior rings run so that they
+ * are counter-clockwise once y is flipped to point up (the right-hand rule of RFC 7946 for north-up scenes);
+ * holes run the other way. Writers reorder when a scene's transform mirrors.
  *
  * A zeroed feature is valid and empty. pt_feature_fini frees what it owns.
  */

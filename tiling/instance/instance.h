@@ -41,8 +41,8 @@ typedef struct pt_instance {
     int32_t class_id; /* 1 .. classes - 1; 0 is background and never stored */
     float score;      /* 0 .. 1 */
     pt_mask mask;     /* never empty once stored */
-    pt_prob prob;     /* covers at least mask.box; one pixel more on each side inside the window where it can */
-    bool truncated;   /* touches the scene's edge or an invalid pixel */
+    pt_prob prob;   /* covers at least mask.box; one pixel more on each side inside the window where it can */
+    bool truncated; /* touches the scene's edge or an invalid pixel */
 } pt_instance;
 
 typedef struct pt_instance_list {
@@ -50,10 +50,13 @@ typedef struct pt_instance_list {
     size_t count, capacity;
 } pt_instance_list;
 
-/* Scores are compared and stored as round(score * 65535), so that ties do not hang on the last bit. */
+/* Scores are compared and stored as round(score * 65535), so that ties do not hang on the last bit; below 0
+ * and NaN give 0, above 1 gives 65535. */
 uint16_t pt_score_quantise(float score);
 
-/* The pixels of `bytes` (area.w x area.h, `stride` bytes from row to row) that are >= threshold. */
+/* The pixels of `bytes` (area.w x area.h, `stride` bytes from row to row) that are >= threshold. Masks come
+ * out with a tight box; without a set pixel they are empty, all zero. Up to 2^31 - 1 pixels a side
+ * (PT_E_INTERNAL otherwise). */
 pt_status pt_mask_from_bytes(pt_rect area, const uint8_t *bytes, ptrdiff_t stride, uint8_t threshold,
                              pt_mask *out);
 pt_status pt_mask_from_rect(pt_rect rect, pt_mask *out);
@@ -61,7 +64,7 @@ pt_status pt_mask_copy(const pt_mask *mask, pt_mask *out);
 void pt_mask_fini(pt_mask *mask);
 
 bool pt_mask_equal(const pt_mask *a, const pt_mask *b);
-/* Set pixels inside `rect`, and set in both masks inside `rect`. */
+/* Set pixels inside `rect` (absolute), and set in both masks inside `rect`. */
 int64_t pt_mask_area_in(const pt_mask *mask, pt_rect rect);
 int64_t pt_mask_intersection_in(const pt_mask *a, const pt_mask *b, pt_rect rect);
 /* Writes `value` to the pixels of `bytes`, which covers `area`, that are set; parts outside are skipped. */
