@@ -1,8 +1,8 @@
 /* Object masks -> valid polygons in scene pixels.
  *
  * Outlines follow the 0.5 level of the probabilities (linear between pixel centres) where an object has them,
- * else the pixels' edges exactly. Every result is valid in the sense of OGC Simple Features, keeps its holes and
- * is right-handed as tiling/instance/feature.h says.
+ * else the pixels' edges exactly. Every result is valid in the sense of OGC Simple Features, keeps its holes
+ * and is right-handed as tiling/instance/feature.h says.
  *
  * One call per object, no state; thread-safe (each call has its own GEOS context).
  */
@@ -13,17 +13,17 @@
 #include "tiling/instance/instance.h"
 
 typedef struct pt_vectorise_options {
-    double pixel_m;    /* ground size of a scene pixel, metres (geometric mean of x and y); > 0; 1 without CRS */
-    double min_area;   /* square metres; smaller objects, parts and holes are dropped; 0 keeps all */
-    double simplify;   /* metres, tolerance of the topology-preserving simplification; 0 keeps every vertex;
-                          negative: the default, half a pixel */
-    bool square;       /* turn outlines to right angles where that fits the mask */
+    double pixel_m; /* ground size of a scene pixel, metres (geometric mean of x and y); > 0; 1 without CRS */
+    double min_area; /* square metres; smaller objects, parts and holes are dropped; 0 keeps all */
+    double simplify; /* metres, tolerance of the topology-preserving simplification; 0 keeps every vertex;
+                        negative: the default, half a pixel */
+    bool square;     /* turn outlines to right angles where that fits the mask */
 } pt_vectorise_options;
 
 pt_vectorise_options pt_vectorise_defaults(void);
 
-/* Fills geometry (polygons, count) of *out; the other fields are the caller's business. count 0 and PT_OK when
- * nothing is left above min_area. */
+/* Fills geometry (polygons, count) of *out; the other fields are the caller's business. count 0 and PT_OK
+ * when nothing is left above min_area. */
 pt_status pt_vectorise(const pt_instance *instance, const pt_vectorise_options *options, pt_feature *out);
 
 #endif

@@ -1,0 +1,141 @@
+#include "tiling/vectorise/vectorise.h"
+
+#include "tiling/vectorise/outline.h"
+#include "tiling/vectorise/polygons.h"
+
+#include <math.h>
+
+pt_vectorise_options pt_vectorise_defaults(void)
+{
+    return (pt_vectorise_options){.pixel_m = 1, .simplify = -1};
+}
+
+static pt_status check_options(const pt_vectorise_options *options)
+{
+    if (!(options->pixel_m > 0) || !isfinite(options->pixel_m)) {
+        return pt_error(PT_E_USAGE, "the pixel size is %g m; it must be positive", options->pixel_m);
+    }
+    if (!(options->min_area >= 0) || !isfinite(options->min_area)) {
+        return pt_error(PT_E_USAGE, "the smallest area is %g m2; it must be 0 or more", options->min_area);
+    }
+    if (!isfinite(options->simplify)) {
+        return pt_error(PT_E_USAGE, "the simplification is %g m; it must be a number", options->simplify);
+    }
+    return pt_ok();
+}
+
+/* Pixels. An outline along pixel edges needs more than half a diagonal to lose the steps of a slanting side.
+ */
+static double tolerance(const pt_vectorise_options *options, bool soft)
+{
+    if (options->simplify < 0) {
+        return soft ? 0.5 : 0.75;
+    }
+    return options->simplify / options->pixel_m;
+}
+
+static pt_status trace(const pt_instance *instance, pt_polygons *out)
+{
+    pt_field field = {0};
+    pt_outline outline = {0};
+    pt_status status;
+    PT_TRY_OUT(pt_field_init(instance, &field));
+    PT_TRY_OUT(pt_outline_trace(&field, &outline));
+    PT_TRY_OUT(pt_polygons_from_outline(&outline, out));
+out:
+    pt_field_fini(&field);
+    pt_outline_fini(&outline);
+    return status;
+}
+
+static void replace(pt_polygons *polygons, pt_polygons *by)
+{
+    pt_polygons_fini(polygons);
+    *polygons = *by;
+    *by = (pt_polygons){0};
+}
+
+static pt_status simplify(const pt_geos *geos, double pixels, pt_polygons *polygons)
+{
+    pt_polygons simple = {0};
+    GEOSGeometry *thin = NULL;
+    pt_status status = pt_ok();
+    GEOSGeometry *whole = pt_polygons_to_geos(geos, polygons->items, polygons->count);
+    if (whole) {
+        thin = GEOSTopologyPreserveSimplify_r(geos->handle, whole, pixels);
+    }
+    if (!thin) {
+        status = pt_geos_failed(geos, "simplify an outline");
+        goto out;
+    }
+    PT_TRY_OUT(pt_polygons_from_geos(geos, thin, &simple));
+    replace(polygons, &simple);
+out:
+    GEOSGeom_destroy_r(geos->handle, whole);
+    GEOSGeom_destroy_r(geos->handle, thin);
+    return status;
+}
+
+/* Replaces invalid polygons by valid ones that cover the same places. */
+static pt_status repair(const pt_geos *geos, pt_polygons *polygons)
+{
+    pt_polygons fixed = {0};
+    GEOSGeometry *made = NULL;
+    pt_status status = pt_ok();
+    GEOSGeometry *whole = pt_polygons_to_geos(geos, polygons->items, polygons->count);
+    char valid = whole ? GEOSisValid_r(geos->handle, whole) : 2;
+    if (valid == 1) {
+        goto out;
+    }
+    made = valid == 0 ? GEOSMakeValid_r(geos->handle, whole) : NULL;
+    if (!made) {
+        status = pt_geos_failed(geos, "repair an outline");
+        goto out;
+    }
+    PT_TRY_OUT(pt_polygons_from_geos(geos, made, &fixed));
+    replace(polygons, &fixed);
+out:
+    GEOSGeom_destroy_r(geos->handle, whole);
+    GEOSGeom_destroy_r(geos->handle, made);
+    return status;
+}
+
+static pt_status refine(const pt_vectorise_options *options, bool soft, pt_polygons *polygons)
+{
+    pt_geos geos;
+    PT_TRY(pt_geos_init(&geos));
+    pt_status status = pt_ok();
+    double pixels = tolerance(options, soft);
+    if (pixels > 0) {
+        PT_TRY_OUT(simplify(&geos, pixels, polygons));
+    }
+    status = repair(&geos, polygons);
+out:
+    pt_geos_fini(&geos);
+    return status;
+}
+
+pt_status pt_vectorise(const pt_instance *instance, const pt_vectorise_options *options, pt_feature *out)
+{
+    PT_TRY(check_options(options));
+    double min_area = options->min_area / (options->pixel_m * options->pixel_m);
+    pt_polygons polygons = {0};
+    pt_status status = trace(instance, &polygons);
+    if (status.code == PT_OK) {
+        pt_polygons_drop_small(&polygons, min_area);
+    }
+    if (status.code == PT_OK && polygons.count > 0) {
+        status = refine(options, instance->prob.q != NULL, &polygons);
+        pt_polygons_drop_small(&polygons, min_area);
+    }
+    if (status.code != PT_OK) {
+        pt_polygons_fini(&polygons);
+        return status;
+    }
+    if (polygons.count == 0) {
+        pt_polygons_fini(&polygons);
+    }
+    out->polygons = polygons.items;
+    out->count = polygons.count;
+    return pt_ok();
+}
