@@ -1,0 +1,225 @@
+#include "coordinator/assemble/assemble.h"
+
+#include "coordinator/assemble/spool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct pt_assembler {
+    pt_grid grid;
+    pt_assemble_options options;
+    pt_stitcher *stitcher;
+    pt_spool *spool;
+    pt_assemble_report report;
+};
+
+pt_assemble_options pt_assemble_defaults(void)
+{
+    return (pt_assemble_options){.credit = 4,
+                                 .attempts = 3,
+                                 .spool_dir = ".",
+                                 .stitch = pt_stitch_defaults(),
+                                 .vectorise = pt_vectorise_defaults()};
+}
+
+/* The stitcher's sink: an object is finished. */
+static pt_status take_object(void *user, pt_object *object)
+{
+    pt_assembler *a = user;
+    pt_feature feature = {0};
+    PT_TRY(pt_vectorise(&object->instance, &a->options.vectorise, &feature));
+    if (feature.count == 0) {
+        a->report.dropped++;
+        pt_feature_fini(&feature);
+        return pt_ok();
+    }
+    feature.class_id = object->instance.class_id;
+    feature.score_q = pt_score_quantise(object->instance.score);
+    feature.tiles = object->tiles;
+    feature.merged = object->merged;
+    feature.truncated = object->instance.truncated;
+    feature.anchor_x = object->anchor_x;
+    feature.anchor_y = object->anchor_y;
+    pt_status status = pt_spool_add(a->spool, &feature, object->instance.mask.area);
+    pt_feature_fini(&feature);
+    if (status.code == PT_OK) {
+        a->report.objects++;
+    }
+    return status;
+}
+
+pt_status pt_assembler_new(const pt_grid *grid, const pt_assemble_options *options, pt_assembler **out)
+{
+    if (options->credit < 1 || options->attempts < 1) {
+        return pt_error(PT_E_USAGE, "an assembler needs at least one tile out and one attempt per tile");
+    }
+    pt_assembler *a = pt_calloc(1, sizeof *a);
+    if (!a) {
+        return PT_NOMEM("the assembler");
+    }
+    a->grid = *grid;
+    a->options = *options;
+    a->options.spool_dir = NULL;
+    a->report.tiles = pt_grid_count(grid);
+    pt_status status = pt_spool_new(options->spool_dir, grid, &a->spool);
+    if (status.code == PT_OK) {
+        status = pt_stitcher_new(grid, options->stitch, take_object, a, &a->stitcher);
+    }
+    if (status.code != PT_OK) {
+        pt_assembler_free(&a);
+        return status;
+    }
+    *out = a;
+    return status;
+}
+
+static pt_status assign(const pt_assembler *a, pt_link *link, int64_t tile, int attempt)
+{
+    pt_assignment assignment = {
+        .tile = tile, .window = pt_grid_window(&a->grid, tile), .attempt = attempt};
+    return pt_link_assign(link, &assignment);
+}
+
+static void note_failed(pt_assembler *a, const pt_result *result)
+{
+    pt_assemble_report *r = &a->report;
+    pt_rect window = pt_grid_window(&a->grid, result->tile);
+    r->failed++;
+    PT_WARN("tile failed", PT_I("tile", result->tile), PT_I("x", window.x), PT_I("y", window.y),
+            PT_I("width", window.w), PT_I("height", window.h), PT_I("attempts", result->attempt),
+            PT_S("reason", result->status.message));
+    if (r->failed_named < PT_FAILED_TILES_NAMED) {
+        pt_failed_tile *f = &r->failed_tiles[r->failed_named++];
+        f->tile = result->tile;
+        f->window = window;
+        f->attempts = result->attempt;
+        memcpy(f->reason, result->status.message, sizeof f->reason);
+    }
+}
+
+static void count(pt_assembler *a, const pt_result *result)
+{
+    pt_assemble_report *r = &a->report;
+    r->read_seconds += result->read_seconds;
+    r->infer_seconds += result->infer_seconds;
+    switch (result->outcome) {
+    case PT_TILE_DONE:
+        r->done++;
+        r->capped += result->capped;
+        r->pixels += pt_rect_area(pt_grid_window(&a->grid, result->tile));
+        break;
+    case PT_TILE_EMPTY:
+        r->empty++;
+        break;
+    case PT_TILE_OUTSIDE:
+        r->outside++;
+        break;
+    case PT_TILE_FAILED:
+        note_failed(a, result);
+        break;
+    }
+}
+
+static bool fails_job(pt_code code)
+{
+    return code != PT_E_READ && code != PT_E_TILE;
+}
+
+/* *settled: the tile needs no further try. */
+static pt_status handle(pt_assembler *a, pt_link *link, pt_result *result, bool *settled)
+{
+    *settled = false;
+    if (result->tile < 0 || result->tile >= a->report.tiles) {
+        return pt_error(PT_E_INTERNAL, "a worker replied to tile %lld, which the grid does not have",
+                        (long long)result->tile);
+    }
+    if (result->outcome == PT_TILE_FAILED) {
+        if (fails_job(result->status.code)) {
+            return result->status;
+        }
+        if (result->status.code == PT_E_READ && result->attempt < a->options.attempts) {
+            a->report.retries++;
+            PT_INFO("trying a tile again", PT_I("tile", result->tile), PT_I("attempt", result->attempt + 1),
+                    PT_S("reason", result->status.message));
+            return assign(a, link, result->tile, result->attempt + 1);
+        }
+        pt_instance_list_fini(&result->instances);
+    }
+    count(a, result);
+    *settled = true;
+    PT_TRY(pt_stitcher_add(a->stitcher, result->tile, &result->instances));
+    a->report.stitch = pt_stitcher_stats(a->stitcher);
+    if (a->options.progress) {
+        a->options.progress(a->options.user, &a->report);
+    }
+    return pt_ok();
+}
+
+static int compare_failed(const void *left, const void *right)
+{
+    const pt_failed_tile *a = left;
+    const pt_failed_tile *b = right;
+    return (a->tile > b->tile) - (a->tile < b->tile);
+}
+
+pt_status pt_assembler_run(pt_assembler *a, pt_link *link)
+{
+    int64_t next = 0;
+    int64_t settled = 0;
+    size_t out = 0; /* assigned, not taken */
+    while (settled < a->report.tiles) {
+        for (; out < a->options.credit && next < a->report.tiles; next++, out++) {
+            PT_TRY(assign(a, link, next, 1));
+        }
+        pt_result result = {0};
+        bool done;
+        PT_TRY(pt_link_take(link, &result));
+        pt_status status = handle(a, link, &result, &done);
+        pt_result_fini(&result);
+        if (status.code != PT_OK) {
+            return status;
+        }
+        settled += done;
+        out -= done;
+    }
+    pt_link_no_more(link);
+    PT_TRY(pt_stitcher_finish(a->stitcher));
+    a->report.stitch = pt_stitcher_stats(a->stitcher);
+    qsort(a->report.failed_tiles, (size_t)a->report.failed_named, sizeof *a->report.failed_tiles,
+          compare_failed);
+    return pt_spool_sort(a->spool);
+}
+
+pt_status pt_assembler_write(pt_assembler *a, pt_writer *writer, pt_overlay *overlay)
+{
+    for (size_t i = 0; i < pt_spool_count(a->spool); i++) {
+        pt_feature feature = {0};
+        PT_TRY(pt_spool_read(a->spool, i, &feature));
+        pt_status status = pt_writer_write(writer, &feature);
+        if (status.code == PT_OK && overlay) {
+            status = pt_overlay_draw(overlay, &feature);
+        }
+        pt_feature_fini(&feature);
+        if (status.code != PT_OK) {
+            return status;
+        }
+    }
+    return pt_ok();
+}
+
+const pt_assemble_report *pt_assembler_report(const pt_assembler *a)
+{
+    return &a->report;
+}
+
+void pt_assembler_free(pt_assembler **assembler)
+{
+    if (!assembler || !*assembler) {
+        return;
+    }
+    pt_assembler *a = *assembler;
+    pt_stitcher_free(&a->stitcher);
+    pt_spool_free(&a->spool);
+    pt_free(a);
+    *assembler = NULL;
+}
