@@ -1,0 +1,170 @@
+#include "cli/console.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BAR = 24 };
+
+static struct console {
+    bool quiet, json, terminal;
+    pthread_mutex_t lock; /* of what follows, and of the order of lines */
+    char bar[200];        /* drawn now; empty: none */
+    double drawn_at;      /* seconds */
+    int64_t tenth;        /* the last one that got a line */
+} console = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+double pt_console_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Writes a whole line above the bar, if there is one. */
+static void write_line(const char *line)
+{
+    pthread_mutex_lock(&console.lock);
+    if (console.bar[0]) {
+        fputs("\r\033[K", stderr);
+    }
+    fputs(line, stderr);
+    fputs(console.bar, stderr);
+    fflush(stderr);
+    pthread_mutex_unlock(&console.lock);
+}
+
+static void take_log_line(void *user, pt_log_level level, const char *line)
+{
+    (void)user;
+    (void)level;
+    write_line(line);
+}
+
+void pt_console_setup(const pt_console_options *options)
+{
+    console.quiet = options->quiet;
+    console.json = options->log && strcmp(options->log, "json") == 0;
+    console.terminal = isatty(STDERR_FILENO) && !console.json;
+    pt_log_level level = options->verbose >= 2 ? PT_LOG_DEBUG
+                         : options->verbose == 1 || (console.json && !options->quiet) ? PT_LOG_INFO
+                                                                                      : PT_LOG_WARN;
+    pt_log_setup(level, console.json ? PT_LOG_JSON : PT_LOG_TEXT);
+    pt_log_to(take_log_line, NULL);
+}
+
+bool pt_console_is_json(void)
+{
+    return console.json;
+}
+
+void pt_console_line(const char *format, ...)
+{
+    char line[1024];
+    if (console.quiet || console.json) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line - 1, format, args);
+    va_end(args);
+    strcat(line, "\n");
+    write_line(line);
+}
+
+void pt_console_failure(const char *command, pt_status status)
+{
+    char line[PT_STATUS_MESSAGE + 100];
+    pt_console_progress_end();
+    if (console.json) {
+        PT_ERROR(status.message, PT_S("command", command), PT_S("code", pt_code_name(status.code)));
+        return;
+    }
+    snprintf(line, sizeof line, "pantile%s%s: %s\n", *command ? " " : "", command, status.message);
+    write_line(line);
+}
+
+static void format_left(double seconds, char *out, size_t size)
+{
+    long s = (long)(seconds + 0.5);
+    if (s >= 3600) {
+        snprintf(out, size, "%ld h %02ld min", s / 3600, s % 3600 / 60);
+    } else if (s >= 60) {
+        snprintf(out, size, "%ld min %02ld s", s / 60, s % 60);
+    } else {
+        snprintf(out, size, "%ld s", s);
+    }
+}
+
+static void format_progress(const pt_progress *p, char *out, size_t size)
+{
+    char left[40];
+    double share = p->total > 0 ? (double)p->done / (double)p->total : 1;
+    format_left(share > 0 ? p->seconds * (1 - share) / share : 0, left, sizeof left);
+    snprintf(out, size, "%lld of %lld tiles, %lld objects, %.2f Mpx/s, %s left", (long long)p->done,
+             (long long)p->total, (long long)p->objects,
+             p->seconds > 0 ? p->pixels / 1e6 / p->seconds : 0, left);
+}
+
+static void draw_bar(const pt_progress *p, double now)
+{
+    if (now - console.drawn_at < 0.1 && p->done < p->total) {
+        return;
+    }
+    char text[140];
+    char bar[BAR + 1];
+    int filled = p->total > 0 ? (int)(BAR * p->done / p->total) : BAR;
+    memset(bar, '-', BAR);
+    memset(bar, '#', (size_t)filled);
+    bar[BAR] = '\0';
+    format_progress(p, text, sizeof text);
+    pthread_mutex_lock(&console.lock);
+    snprintf(console.bar, sizeof console.bar, "[%s] %s", bar, text);
+    fprintf(stderr, "\r\033[K%s", console.bar);
+    fflush(stderr);
+    pthread_mutex_unlock(&console.lock);
+    console.drawn_at = now;
+}
+
+void pt_console_progress(const pt_progress *p)
+{
+    double now = pt_console_clock();
+    if (console.quiet) {
+        return;
+    }
+    if (console.terminal) {
+        draw_bar(p, now);
+        return;
+    }
+    /* A tenth more done and a second gone, or ten seconds: neither floods nor silence. */
+    int64_t tenth = p->total > 0 ? 10 * p->done / p->total : 10;
+    double gone = now - console.drawn_at;
+    if (!(tenth > console.tenth && gone >= 1) && gone < 10) {
+        return;
+    }
+    console.tenth = tenth;
+    console.drawn_at = now;
+    if (console.json) {
+        PT_INFO("progress", PT_I("done", p->done), PT_I("tiles", p->total), PT_I("objects", p->objects),
+                PT_F("seconds", p->seconds));
+        return;
+    }
+    char text[140];
+    format_progress(p, text, sizeof text);
+    pt_console_line("%s", text);
+}
+
+void pt_console_progress_end(void)
+{
+    pthread_mutex_lock(&console.lock);
+    if (console.bar[0]) {
+        fputs("\r\033[K", stderr);
+        fflush(stderr);
+        console.bar[0] = '\0';
+    }
+    pthread_mutex_unlock(&console.lock);
+    console.tenth = 0;
+}

@@ -1,0 +1,38 @@
+/* What a person sees while the program works: lines and a progress bar on standard error, or log lines as JSON.
+ *
+ * pt_console_setup once, before threads start. The other functions may be called from any thread.
+ */
+#ifndef PANTILE_CLI_CONSOLE_H
+#define PANTILE_CLI_CONSOLE_H
+
+#include "tiling/base/base.h"
+
+typedef struct pt_console_options {
+    bool quiet;      /* errors and warnings alone */
+    const char *log; /* "text" or "json" */
+    int verbose;     /* 1: what libraries say, 2: more */
+} pt_console_options;
+
+void pt_console_setup(const pt_console_options *options);
+bool pt_console_is_json(void);
+
+/* A line for people; nothing when quiet or in JSON mode (callers log the same as PT_INFO pairs then). */
+void pt_console_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The error that ends the program: one line naming the command. */
+void pt_console_failure(const char *command, pt_status status);
+
+/* What lies behind, what lies ahead. `speed` is a text such as "3.4 Mpx/s". Draws a bar at most ten times a second on a
+ * terminal; elsewhere writes a line after each tenth of the work and every 10 s. */
+typedef struct pt_progress {
+    int64_t done, total;
+    int64_t objects;
+    double seconds;  /* since the start */
+    double pixels;   /* inferred so far */
+} pt_progress;
+void pt_console_progress(const pt_progress *progress);
+void pt_console_progress_end(void); /* removes the bar */
+
+double pt_console_clock(void); /* seconds, monotonic */
+
+#endif
