@@ -1,8 +1,8 @@
 /* A raster as the pipeline sees it: RGB bytes on a pixel grid at the model's ground sample distance.
  *
- * "Scene pixels" are the pixels after resampling; every other folder speaks of them alone. A window read twice,
- * whole or in parts, gives the same bytes. Opening decides everything that depends on the whole scene: bands,
- * normalisation range, resampling, area of interest. Reading only reads.
+ * "Scene pixels" are the pixels after resampling; every other folder speaks of them alone. A window read
+ * twice, whole or in parts, gives the same bytes. Opening decides everything that depends on the whole scene:
+ * bands, normalisation range, resampling, area of interest. Reading only reads.
  *
  * Life cycle:
  *   pt_scene_open(paths, n, &options, &scene)     inspects; cheap in memory; one or more files as one mosaic
@@ -33,8 +33,8 @@ typedef enum pt_gsd_mode {
 typedef struct pt_scene_options {
     const char *const *drivers; /* GDAL driver names allowed beside GTiff, COG, VRT, JP2OpenJPEG, PNG, JPEG */
     size_t driver_count;
-    int bands[3]; /* 1-based source bands for red, green, blue; bands[0] == 0: choose (colour interpretation, then 1,2,3;
-                     one band is grey or palette) */
+    int bands[3]; /* 1-based source bands for red, green, blue; bands[0] == 0: choose (colour interpretation,
+                     then 1,2,3; one band is grey or palette) */
     bool has_range; /* map [range_lo, range_hi] to 0..255; else 8-bit as it is, others by 2-98% percentiles */
     double range_lo, range_hi;
     pt_gsd_mode gsd_mode;
@@ -44,27 +44,27 @@ typedef struct pt_scene_options {
     bool has_bbox;
     double bbox[4]; /* min x, min y, max x, max y in the scene's CRS (pixels without CRS) */
     bool require_crs;
-    bool strict; /* GDAL warnings during a read fail the tile */
+    bool strict;     /* GDAL warnings during a read fail the tile */
     uint8_t fill[3]; /* what invalid pixels hold: the model's mean as bytes */
 } pt_scene_options;
 
 pt_scene_options pt_scene_defaults(void);
 
 typedef struct pt_scene_info {
-    const char *path;                     /* the first file (or the only one) */
-    const char *driver;                   /* GDAL's short name */
-    const char *type;                     /* GDAL's name of the sample type: Byte, UInt16, Float32, ... */
-    int64_t native_width, native_height;  /* file pixels */
+    const char *path;                    /* the first file (or the only one) */
+    const char *driver;                  /* GDAL's short name */
+    const char *type;                    /* GDAL's name of the sample type: Byte, UInt16, Float32, ... */
+    int64_t native_width, native_height; /* file pixels */
     int band_count;
-    int bands[3];                         /* those used; for grey and palette all three name the same band */
-    double native_gsd_x, native_gsd_y;    /* metres on the ground at the centre; 0 without CRS */
-    int64_t width, height;                /* scene pixels (after resampling) */
-    double gsd;                           /* metres of a scene pixel: geometric mean of x and y; 0 without CRS */
-    double scale_x, scale_y;              /* file pixels per scene pixel */
-    double range_lo[3], range_hi[3];      /* normalisation used; 0, 255 for bytes */
-    bool has_crs, has_mask;               /* has_mask: alpha, mask band or nodata */
-    pt_georef georef;                     /* of scene pixels */
-    pt_rect area;                         /* scene pixels that may matter: the whole scene, or the box of AOI and bbox */
+    int bands[3];                      /* those used; for grey and palette all three name the same band */
+    double native_gsd_x, native_gsd_y; /* metres on the ground at the centre; 0 without CRS */
+    int64_t width, height;             /* scene pixels (after resampling) */
+    double gsd;                        /* metres of a scene pixel: geometric mean of x and y; 0 without CRS */
+    double scale_x, scale_y;           /* file pixels per scene pixel */
+    double range_lo[3], range_hi[3];   /* normalisation used; 0, 255 for bytes */
+    bool has_crs, has_mask;            /* has_mask: alpha, mask band or nodata */
+    pt_georef georef;                  /* of scene pixels */
+    pt_rect area; /* scene pixels that may matter: the whole scene, or the box of AOI and bbox */
 } pt_scene_info;
 
 /* PT_E_INPUT names the file and the remedy: missing, not a raster, driver not allowed, no bands, cut short,
@@ -74,11 +74,11 @@ pt_status pt_scene_open(const char *const *paths, size_t count, const pt_scene_o
 void pt_scene_close(pt_scene **scene);
 const pt_scene_info *pt_scene_describe(const pt_scene *scene); /* valid until close */
 
-/* Splits files into groups that touch or overlap and agree in CRS, pixel size, bands and type; each group is to
- * be opened as one scene, so that objects across file borders are whole. groups[i] is the group of paths[i],
- * numbered 0 .. *group_count - 1 in the order of first appearance. */
-pt_status pt_scene_group(const char *const *paths, size_t count, const pt_scene_options *options, size_t *groups,
-                         size_t *group_count);
+/* Splits files into groups that touch or overlap and agree in CRS, pixel size, bands and type; each group is
+ * to be opened as one scene, so that objects across file borders are whole. groups[i] is the group of
+ * paths[i], numbered 0 .. *group_count - 1 in the order of first appearance. */
+pt_status pt_scene_group(const char *const *paths, size_t count, const pt_scene_options *options,
+                         size_t *groups, size_t *group_count);
 
 typedef enum pt_area_state {
     PT_AREA_DATA,    /* may hold valid pixels */
@@ -88,12 +88,12 @@ typedef enum pt_area_state {
 
 /* RGB pixels of a rectangle of the scene. */
 typedef struct pt_window {
-    pt_rect rect;         /* scene pixels; lies inside the scene */
-    uint8_t *rgb;         /* owned; rect.h rows of rect.w pixels, interleaved R G B, no padding */
-    uint8_t *valid;       /* owned; rect.w * rect.h bytes, 1 valid, 0 not (nodata, alpha 0, mask, outside the AOI);
-                             invalid pixels of rgb hold options.fill */
+    pt_rect rect;   /* scene pixels; lies inside the scene */
+    uint8_t *rgb;   /* owned; rect.h rows of rect.w pixels, interleaved R G B, no padding */
+    uint8_t *valid; /* owned; rect.w * rect.h bytes, 1 valid, 0 not (nodata, alpha 0, mask, outside the AOI);
+                       invalid pixels of rgb hold options.fill */
     int64_t valid_count;
-    size_t capacity;      /* pixels allocated */
+    size_t capacity; /* pixels allocated */
 } pt_window;
 
 pt_status pt_scene_reader_open(const pt_scene *scene, pt_scene_reader **out);
@@ -113,7 +113,8 @@ pt_status pt_scene_preview(const pt_scene *scene, int side, uint8_t **rgb, int *
  */
 typedef struct pt_burner pt_burner;
 /* `bytes` covers `area` (inside rect), 1 where the object is, 0 elsewhere; valid during the call. */
-typedef pt_status pt_burn_sink(void *user, int64_t object, int32_t class_id, pt_rect area, const uint8_t *bytes);
+typedef pt_status pt_burn_sink(void *user, int64_t object, int32_t class_id, pt_rect area,
+                               const uint8_t *bytes);
 pt_status pt_burner_open(const char *path, const pt_scene *scene, pt_burner **out);
 pt_status pt_burner_burn(pt_burner *burner, pt_rect rect, pt_burn_sink *sink, void *user);
 void pt_burner_close(pt_burner **burner);

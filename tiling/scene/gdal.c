@@ -1,0 +1,141 @@
+#include "tiling/scene/internal.h"
+
+#include <cpl_conv.h>
+#include <cpl_error.h>
+#include <cpl_vsi.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* The block cache is shared by all threads; GDAL's own default of 5% of the machine's memory is 25 GB on a
+ * large node. 256 MiB holds two rows of 512 x 512 RGB blocks of a 170,000 pixels wide scene. */
+enum { CACHE_BYTES = 256 << 20 };
+
+static void one_line(char *to, const char *from)
+{
+    size_t n = 0;
+    for (; *from && n + 1 < PT_GDAL_TEXT; from++) {
+        unsigned char c = (unsigned char)*from;
+        to[n++] = c < ' ' || c == 127 ? ' ' : (char)c;
+    }
+    while (n > 0 && (to[n - 1] == ' ' || to[n - 1] == '.')) {
+        n--;
+    }
+    to[n] = '\0';
+}
+
+static void CPL_STDCALL keep_message(CPLErr level, CPLErrorNum number, const char *message)
+{
+    (void)number;
+    pt_gdal_log *log = CPLGetErrorHandlerUserData();
+    if (!log) {
+        return;
+    }
+    if (level >= CE_Failure) {
+        if (log->failures++ == 0) {
+            one_line(log->failure, message);
+        }
+    } else if (level == CE_Warning) {
+        if (log->warnings++ == 0) {
+            one_line(log->warning, message);
+        }
+    }
+}
+
+void pt_gdal_watch(pt_gdal_log *log)
+{
+    memset(log, 0, sizeof *log);
+    CPLPushErrorHandlerEx(keep_message, log);
+}
+
+void pt_gdal_unwatch(void)
+{
+    CPLPopErrorHandler();
+    CPLErrorReset();
+}
+
+/* GDAL's own threads (decoders) have no handler of ours; what they meet also fails the read that waits. */
+static void CPL_STDCALL drop_message(CPLErr level, CPLErrorNum number, const char *message)
+{
+    (void)level;
+    (void)number;
+    (void)message;
+}
+
+static void start(void)
+{
+    CPLSetErrorHandler(drop_message);
+    GDALAllRegister();
+    if (!CPLGetConfigOption("GDAL_CACHEMAX", NULL)) {
+        GDALSetCacheMax64(CACHE_BYTES);
+    }
+    /* Else two readers opened by one thread share the files behind a VRT, and then race. */
+    if (!CPLGetConfigOption("VRT_SHARED_SOURCE", NULL)) {
+        CPLSetConfigOption("VRT_SHARED_SOURCE", "0");
+    }
+    /* Probing for side-car files beats listing a remote folder of a million files. */
+    if (!CPLGetConfigOption("GDAL_DISABLE_READDIR_ON_OPEN", NULL)) {
+        CPLSetConfigOption("GDAL_DISABLE_READDIR_ON_OPEN", "TRUE");
+    }
+}
+
+void pt_gdal_start(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, start);
+}
+
+char *pt_gdal_name(const char *path)
+{
+    bool url = strncasecmp(path, "http://", 7) == 0 || strncasecmp(path, "https://", 8) == 0;
+    return url ? pt_asprintf("/vsicurl/%s", path) : pt_strdup(path);
+}
+
+static bool is_inline_or_remote(const char *name)
+{
+    return name[0] == '<' || (strncmp(name, "/vsi", 4) == 0 && strncmp(name, "/vsimem/", 8) != 0);
+}
+
+static pt_status explain_open(const char *name, const char *shown, const pt_gdal_log *log)
+{
+    VSIStatBufL stat;
+    if (!is_inline_or_remote(name)) {
+        if (VSIStatExL(name, &stat, VSI_STAT_EXISTS_FLAG | VSI_STAT_NATURE_FLAG) != 0) {
+            return pt_error(PT_E_INPUT, "%s: no such file; check the path", shown);
+        }
+        if (VSI_ISDIR(stat.st_mode)) {
+            return pt_error(PT_E_INPUT, "%s: is a folder; name the raster files in it", shown);
+        }
+    }
+    GDALDriverH driver = name[0] == '<' ? NULL : GDALIdentifyDriverEx(name, GDAL_OF_RASTER, NULL, NULL);
+    if (!strstr(log->failure, "not recognized")) {
+        return pt_error(PT_E_INPUT,
+                        "%s: cannot be opened (%s); it may be cut short: copy or download it again", shown,
+                        log->failure[0] ? log->failure : "GDAL gives no reason");
+    }
+    if (driver) {
+        return pt_error(PT_E_INPUT, "%s: format %s is not among those allowed; add --driver %s", shown,
+                        GDALGetDriverShortName(driver), GDALGetDriverShortName(driver));
+    }
+    return pt_error(PT_E_INPUT, "%s: not a raster file; GeoTIFF, VRT, JPEG 2000, PNG and JPEG are read",
+                    shown);
+}
+
+pt_status pt_gdal_open(const char *name, const char *shown, const char *const *drivers, GDALDatasetH *out)
+{
+    pt_gdal_start();
+    pt_gdal_log log;
+    pt_gdal_watch(&log);
+    GDALDatasetH dataset =
+        GDALOpenEx(name, GDAL_OF_RASTER | GDAL_OF_READONLY | GDAL_OF_VERBOSE_ERROR, drivers, NULL, NULL);
+    pt_status status = dataset ? pt_ok() : explain_open(name, shown, &log);
+    pt_gdal_unwatch();
+    if (status.code == PT_OK) {
+        if (log.warnings) {
+            PT_WARN("GDAL warns while opening", PT_S("file", shown), PT_S("message", log.warning));
+        }
+        *out = dataset;
+    }
+    return status;
+}

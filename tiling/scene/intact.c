@@ -1,0 +1,80 @@
+#include "tiling/scene/internal.h"
+
+#include <cpl_vsi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Whether a block is missing: its bytes would lie beyond the end. Never-written blocks have no offset. */
+static bool block_is_missing(GDALRasterBandH band, int x, int y, uint64_t bytes)
+{
+    char key[64];
+    snprintf(key, sizeof key, "BLOCK_OFFSET_%d_%d", x, y);
+    const char *text = GDALGetMetadataItem(band, key, "TIFF");
+    if (!text) {
+        return false;
+    }
+    uint64_t offset = strtoull(text, NULL, 10);
+    snprintf(key, sizeof key, "BLOCK_SIZE_%d_%d", x, y);
+    text = GDALGetMetadataItem(band, key, "TIFF");
+    uint64_t size = text ? strtoull(text, NULL, 10) : 0;
+    return offset > bytes || size > bytes - offset;
+}
+
+static void count_band(GDALRasterBandH band, uint64_t bytes, int64_t *missing, int64_t *total)
+{
+    int bw = 1, bh = 1;
+    GDALGetBlockSize(band, &bw, &bh);
+    int nx = (GDALGetRasterBandXSize(band) - 1) / bw + 1, ny = (GDALGetRasterBandYSize(band) - 1) / bh + 1;
+    for (int y = 0; y < ny; y++) {
+        for (int x = 0; x < nx; x++) {
+            *missing += block_is_missing(band, x, y, bytes);
+        }
+    }
+    *total += (int64_t)nx * ny;
+}
+
+/* The file a level's blocks are in: .ovr beside the file when there is one. */
+static bool level_bytes(GDALDatasetH dataset, const char *name, int level, uint64_t *bytes)
+{
+    VSIStatBufL stat;
+    (void)dataset;
+    if (level >= 0) {
+        char *side = pt_asprintf("%s.ovr", name);
+        bool has_side = side && VSIStatExL(side, &stat, VSI_STAT_EXISTS_FLAG) == 0;
+        pt_free(side);
+        if (has_side) {
+            return false; /* several files may be chained; a cut in them shows when it is read */
+        }
+    }
+    if (VSIStatExL(name, &stat, VSI_STAT_EXISTS_FLAG | VSI_STAT_SIZE_FLAG) != 0) {
+        return false;
+    }
+    *bytes = (uint64_t)stat.st_size;
+    return true;
+}
+
+pt_status pt_intact_check(GDALDatasetH dataset, const char *name, const char *shown, const pt_bands *bands,
+                          int level)
+{
+    bool local = strncmp(name, "/vsi", 4) != 0 || strncmp(name, "/vsimem/", 8) == 0;
+    const char *driver = GDALGetDriverShortName(GDALGetDatasetDriver(dataset));
+    uint64_t bytes = 0;
+    if (!local || name[0] == '<' || strcmp(driver, "GTiff") != 0 ||
+        !level_bytes(dataset, name, level, &bytes)) {
+        return pt_ok();
+    }
+    const char *interleave = GDALGetMetadataItem(dataset, "INTERLEAVE", "IMAGE_STRUCTURE");
+    bool together = interleave && strcmp(interleave, "PIXEL") == 0;
+    int64_t missing = 0, total = 0;
+    for (int c = 0; c < (together ? 1 : bands->count); c++) {
+        count_band(pt_level_band(dataset, bands->channels[c].band, level), bytes, &missing, &total);
+    }
+    if (missing == 0) {
+        return pt_ok();
+    }
+    return pt_error(PT_E_INPUT,
+                    "%s: cut short: %lld of %lld blocks lie beyond its end at %llu bytes; copy or "
+                    "download it again",
+                    shown, (long long)missing, (long long)total, (unsigned long long)bytes);
+}

@@ -1,0 +1,53 @@
+#include "tiling/scene/internal.h"
+
+GDALRasterBandH pt_level_band(GDALDatasetH dataset, int band, int level)
+{
+    GDALRasterBandH full = GDALGetRasterBand(dataset, band);
+    if (!full || level < 0) {
+        return full;
+    }
+    return level < GDALGetOverviewCount(full) ? GDALGetOverview(full, level) : NULL;
+}
+
+static bool same_size(GDALRasterBandH a, GDALRasterBandH b)
+{
+    return a && b && GDALGetRasterBandXSize(a) == GDALGetRasterBandXSize(b) &&
+           GDALGetRasterBandYSize(a) == GDALGetRasterBandYSize(b);
+}
+
+/* Some files have overviews of the colours but not of the alpha or mask: reading those would lose the mask.
+ */
+bool pt_level_is_complete(GDALDatasetH dataset, const pt_bands *bands, int level)
+{
+    GDALRasterBandH first = pt_level_band(dataset, bands->channels[0].band, level);
+    for (int c = 0; c < bands->count; c++) {
+        if (!same_size(first, pt_level_band(dataset, bands->channels[c].band, level))) {
+            return false;
+        }
+    }
+    if (bands->alpha && !same_size(first, pt_level_band(dataset, bands->alpha, level))) {
+        return false;
+    }
+    if (!bands->mask) {
+        return true;
+    }
+    return (GDALGetMaskFlags(first) & GMF_PER_DATASET) != 0 && same_size(first, GDALGetMaskBand(first));
+}
+
+int pt_level_choose(GDALDatasetH dataset, const pt_bands *bands, double width, double height)
+{
+    GDALRasterBandH full = GDALGetRasterBand(dataset, bands->channels[0].band);
+    int best = -1, best_width = GDALGetRasterBandXSize(full), count = GDALGetOverviewCount(full);
+    for (int i = 0; i < count; i++) {
+        GDALRasterBandH band = GDALGetOverview(full, i);
+        if (!band) {
+            continue;
+        }
+        int w = GDALGetRasterBandXSize(band), h = GDALGetRasterBandYSize(band);
+        if (w >= width && h >= height && w < best_width && pt_level_is_complete(dataset, bands, i)) {
+            best = i;
+            best_width = w;
+        }
+    }
+    return best;
+}
