@@ -1,3 +1,4 @@
+#define _LARGEFILE64_SOURCE 1 /* GDAL's VSIStatBufL is a struct stat64 */
 #include "tiling/scene/internal.h"
 
 #include <cpl_conv.h>
@@ -92,19 +93,31 @@ char *pt_gdal_name(const char *path)
     return url ? pt_asprintf("/vsicurl/%s", path) : pt_strdup(path);
 }
 
-static bool is_inline_or_remote(const char *name)
+bool pt_gdal_stat(const char *name, bool *is_folder, uint64_t *bytes)
 {
-    return name[0] == '<' || (strncmp(name, "/vsi", 4) == 0 && strncmp(name, "/vsimem/", 8) != 0);
+    VSIStatBufL stat;
+    if (VSIStatExL(name, &stat, VSI_STAT_EXISTS_FLAG | VSI_STAT_NATURE_FLAG | VSI_STAT_SIZE_FLAG) != 0) {
+        return false;
+    }
+    *is_folder = VSI_ISDIR(stat.st_mode);
+    *bytes = (uint64_t)stat.st_size;
+    return true;
+}
+
+bool pt_gdal_is_local(const char *name)
+{
+    return name[0] != '<' && (strncmp(name, "/vsi", 4) != 0 || strncmp(name, "/vsimem/", 8) == 0);
 }
 
 static pt_status explain_open(const char *name, const char *shown, const pt_gdal_log *log)
 {
-    VSIStatBufL stat;
-    if (!is_inline_or_remote(name)) {
-        if (VSIStatExL(name, &stat, VSI_STAT_EXISTS_FLAG | VSI_STAT_NATURE_FLAG) != 0) {
+    if (pt_gdal_is_local(name)) {
+        bool is_folder = false;
+        uint64_t bytes = 0;
+        if (!pt_gdal_stat(name, &is_folder, &bytes)) {
             return pt_error(PT_E_INPUT, "%s: no such file; check the path", shown);
         }
-        if (VSI_ISDIR(stat.st_mode)) {
+        if (is_folder) {
             return pt_error(PT_E_INPUT, "%s: is a folder; name the raster files in it", shown);
         }
     }

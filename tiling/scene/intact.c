@@ -1,6 +1,5 @@
 #include "tiling/scene/internal.h"
 
-#include <cpl_vsi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,33 +34,26 @@ static void count_band(GDALRasterBandH band, uint64_t bytes, int64_t *missing, i
 }
 
 /* The file a level's blocks are in: .ovr beside the file when there is one. */
-static bool level_bytes(GDALDatasetH dataset, const char *name, int level, uint64_t *bytes)
+static bool level_bytes(const char *name, int level, uint64_t *bytes)
 {
-    VSIStatBufL stat;
-    (void)dataset;
+    bool is_folder = false;
     if (level >= 0) {
         char *side = pt_asprintf("%s.ovr", name);
-        bool has_side = side && VSIStatExL(side, &stat, VSI_STAT_EXISTS_FLAG) == 0;
+        bool has_side = side && pt_gdal_stat(side, &is_folder, bytes);
         pt_free(side);
         if (has_side) {
             return false; /* several files may be chained; a cut in them shows when it is read */
         }
     }
-    if (VSIStatExL(name, &stat, VSI_STAT_EXISTS_FLAG | VSI_STAT_SIZE_FLAG) != 0) {
-        return false;
-    }
-    *bytes = (uint64_t)stat.st_size;
-    return true;
+    return pt_gdal_stat(name, &is_folder, bytes);
 }
 
 pt_status pt_intact_check(GDALDatasetH dataset, const char *name, const char *shown, const pt_bands *bands,
                           int level)
 {
-    bool local = strncmp(name, "/vsi", 4) != 0 || strncmp(name, "/vsimem/", 8) == 0;
     const char *driver = GDALGetDriverShortName(GDALGetDatasetDriver(dataset));
     uint64_t bytes = 0;
-    if (!local || name[0] == '<' || strcmp(driver, "GTiff") != 0 ||
-        !level_bytes(dataset, name, level, &bytes)) {
+    if (!pt_gdal_is_local(name) || strcmp(driver, "GTiff") != 0 || !level_bytes(name, level, &bytes)) {
         return pt_ok();
     }
     const char *interleave = GDALGetMetadataItem(dataset, "INTERLEAVE", "IMAGE_STRUCTURE");

@@ -31,6 +31,10 @@ void pt_gdal_unwatch(void);
  */
 char *pt_gdal_name(const char *path);
 
+/* Whether the name is a file that can be asked about at no cost: on disk or in memory. */
+bool pt_gdal_is_local(const char *name);
+bool pt_gdal_stat(const char *name, bool *is_folder, uint64_t *bytes); /* false: no such file */
+
 /* `drivers` ends in NULL. `shown` is the name for messages. */
 pt_status pt_gdal_open(const char *name, const char *shown, const char *const *drivers, GDALDatasetH *out);
 

@@ -2,7 +2,6 @@
 
 #include <cpl_conv.h>
 #include <cpl_error.h>
-#include <cpl_vsi.h>
 #include <math.h>
 #include <string.h>
 
@@ -153,8 +152,9 @@ static pt_status open_vector(const char *path, GDALDatasetH *out)
         return PT_NOMEM("a file name");
     }
     GDALDatasetH dataset = GDALOpenEx(name, GDAL_OF_VECTOR | GDAL_OF_READONLY, NULL, NULL, NULL);
-    VSIStatBufL stat;
-    bool missing = strncmp(name, "/vsi", 4) != 0 && VSIStatExL(name, &stat, VSI_STAT_EXISTS_FLAG) != 0;
+    bool is_folder = false;
+    uint64_t bytes = 0;
+    bool missing = pt_gdal_is_local(name) && !pt_gdal_stat(name, &is_folder, &bytes);
     pt_free(name);
     if (!dataset) {
         return missing ? pt_error(PT_E_INPUT, "%s: no such file; check the path", path)

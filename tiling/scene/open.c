@@ -107,6 +107,12 @@ static pt_status check_arguments(const char *const *paths, size_t count, const p
             return pt_error(PT_E_USAGE, "a scene's name is empty; give the path of a raster file");
         }
     }
+    if (count > 1) {
+        return pt_error(PT_E_UNSUPPORTED,
+                        "%s: several files cannot be opened as one scene; make a VRT of them with "
+                        "gdalbuildvrt",
+                        paths[0]);
+    }
     return pt_ok();
 }
 
