@@ -17,6 +17,11 @@ function(pt_settings target)
                                              -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=${PANTILE_SANITIZE})
   endif()
+  if(PANTILE_FUZZ)
+    # Coverage feedback from every library and target; the fuzzer's main is linked into fuzz targets alone.
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+    target_link_options(${target} PUBLIC -fsanitize=fuzzer-no-link)
+  endif()
   if(PANTILE_COVERAGE)
     target_compile_options(${target} PRIVATE --coverage)
     target_link_options(${target} PUBLIC --coverage)
@@ -49,18 +54,26 @@ function(pt_test name)
     ENVIRONMENT "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp;ASAN_OPTIONS=allocator_may_return_null=1;TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 endfunction()
 
-# pt_fuzz(name SOURCES a.c ... [LINK lib ...] [CORPUS dir]): a libFuzzer target, run for PANTILE_FUZZ_SECONDS by ctest.
+if(PANTILE_FUZZ)
+  set(PANTILE_FUZZ_SECONDS 30 CACHE STRING "Seconds that ctest gives each fuzz target")
+  enable_testing() # for the fuzz targets, when there are no other tests
+endif()
+
+# pt_fuzz(name SOURCES a.c ... [LINK lib ...] [CORPUS dir] [DICTIONARY file]): a libFuzzer target, run for
+# PANTILE_FUZZ_SECONDS by ctest. What it learns stays in the build folder; CORPUS is only read.
 function(pt_fuzz name)
-  cmake_parse_arguments(ARG "" "CORPUS" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "CORPUS;DICTIONARY" "SOURCES;LINK" ${ARGN})
   add_executable(fuzz_${name} ${ARG_SOURCES})
   pt_settings(fuzz_${name})
-  target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
   target_link_libraries(fuzz_${name} PRIVATE ${ARG_LINK})
-  set(PANTILE_FUZZ_SECONDS 30 CACHE STRING "Seconds that ctest gives each fuzz target")
   set(work "${CMAKE_CURRENT_BINARY_DIR}/corpus_${name}")
   file(MAKE_DIRECTORY "${work}")
-  add_test(NAME fuzz_${name} COMMAND fuzz_${name} -max_total_time=${PANTILE_FUZZ_SECONDS} -timeout=1
-           -rss_limit_mb=2048 -print_final_stats=1 ${work} ${ARG_CORPUS})
-  set_tests_properties(fuzz_${name} PROPERTIES LABELS fuzz TIMEOUT 300)
+  if(ARG_DICTIONARY)
+    set(dictionary "-dict=${ARG_DICTIONARY}")
+  endif()
+  math(EXPR limit "${PANTILE_FUZZ_SECONDS} + 120")
+  add_test(NAME fuzz_${name} COMMAND fuzz_${name} -max_total_time=${PANTILE_FUZZ_SECONDS} -timeout=5
+           -rss_limit_mb=2048 -print_final_stats=1 ${dictionary} ${work} ${ARG_CORPUS})
+  set_tests_properties(fuzz_${name} PROPERTIES LABELS fuzz TIMEOUT ${limit})
 endfunction()
