@@ -1,0 +1,107 @@
+#include "engine/ops/roi_align.h"
+
+#include "tiling/base/alloc.h"
+#include "tiling/base/checked.h"
+
+#include <math.h>
+
+int pt_pyramid_level(const pt_pyramid *pyramid, pt_box box)
+{
+    float finest = -log2f(pyramid->scale[0]);
+    float coarsest = -log2f(pyramid->scale[pyramid->levels - 1]);
+    float side = sqrtf((box.x1 - box.x0) * (box.y1 - box.y0));
+    float level = floorf((float)pyramid->canonical_level + log2f(side / pyramid->canonical_size) + 1e-6f);
+    /* Written so that a box that is not a number lands on the finest level. */
+    level = level > truncf(finest) ? level : truncf(finest);
+    level = level < truncf(coarsest) ? level : truncf(coarsest);
+    return (int)level - (int)truncf(finest);
+}
+
+/* Sample points along one axis of a region, whose extent on a map is at most the map's. */
+static size_t most_samples(int ratio, int size, int side)
+{
+    return (size_t)side * (size_t)(ratio > 0 ? ratio : (size + side - 1) / side + 1);
+}
+
+pt_status pt_roi_space_reserve(pt_roi_space *space, const pt_pyramid *pyramid, int side, int workers)
+{
+    size_t each = 0, total;
+    for (int l = 0; l < pyramid->levels; l++) {
+        size_t taps;
+        if (!pt_size_mul(most_samples(pyramid->sampling_ratio, pyramid->maps[l].h, side),
+                         most_samples(pyramid->sampling_ratio, pyramid->maps[l].w, side), &taps)) {
+            return PT_NOMEM("region sample points");
+        }
+        each = taps > each ? taps : each;
+    }
+    if (!pt_size_mul(each, (size_t)workers, &total)) {
+        return PT_NOMEM("region sample points");
+    }
+    if (each > space->each || total > space->total) {
+        pt_roi_tap *taps = pt_alloc_aligned(total, sizeof *taps);
+        if (!taps) {
+            return PT_NOMEM("region sample points");
+        }
+        pt_free(space->taps);
+        *space = (pt_roi_space){.taps = taps, .each = each, .total = total};
+    }
+    return pt_ok();
+}
+
+void pt_roi_space_fini(pt_roi_space *space)
+{
+    pt_free(space->taps);
+    *space = (pt_roi_space){0};
+}
+
+typedef struct roi_job {
+    const pt_pyramid *pyramid;
+    const pt_roi_space *space;
+    const pt_box *boxes;
+    int side;
+    float *out;
+    size_t region_stride, channel_stride;
+} roi_job;
+
+static int samples(int ratio, float extent, int side, int size)
+{
+    if (ratio > 0) {
+        return ratio;
+    }
+    int most = (size + side - 1) / side + 1;
+    float wanted = ceilf(extent / (float)side);
+    return wanted < 1 ? 0 : wanted > (float)most ? most : (int)wanted;
+}
+
+static void align_one(void *context, size_t i, int worker)
+{
+    const roi_job *job = context;
+    const pt_pyramid *pyramid = job->pyramid;
+    pt_box box = job->boxes[i];
+    int level = pt_pyramid_level(pyramid, box);
+    const pt_map *map = &pyramid->maps[level];
+    float scale = pyramid->scale[level];
+    float offset = pyramid->aligned ? .5f : 0;
+    float x0 = box.x0 * scale - offset, y0 = box.y0 * scale - offset;
+    float w = box.x1 * scale - offset - x0, h = box.y1 * scale - offset - y0;
+    if (!pyramid->aligned) {
+        w = w > 1 ? w : 1;
+        h = h > 1 ? h : 1;
+    }
+    pt_roi_grid grid = {.x0 = x0, .y0 = y0, .side = job->side};
+    grid.bin_w = w / (float)job->side;
+    grid.bin_h = h / (float)job->side;
+    grid.samples_x = samples(pyramid->sampling_ratio, w, job->side, map->w);
+    grid.samples_y = samples(pyramid->sampling_ratio, h, job->side, map->h);
+    pt_roi_tap *taps = job->space->taps + (size_t)worker * job->space->each;
+    pt_k_roi_taps(&grid, map->h, map->w, taps);
+    pt_k_roi_align(map->data, map->c, (size_t)map->h * (size_t)map->w, taps, job->side * job->side,
+                   grid.samples_x * grid.samples_y, job->out + i * job->region_stride, job->channel_stride);
+}
+
+void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes, size_t count,
+                  int side, float *out, size_t region_stride, size_t channel_stride)
+{
+    roi_job job = {pyramid, space, boxes, side, out, region_stride, channel_stride};
+    pt_pool_run(pool, count, align_one, &job);
+}

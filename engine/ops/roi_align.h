@@ -1,0 +1,41 @@
+/* Features of regions, drawn from the level of the pyramid that fits each region's size.
+ *
+ * As torchvision's MultiScaleRoIAlign, but for one thing: the scale of a level is that of the padded image to the
+ * map. torchvision guesses it from the unpadded size, which differs for images under 64 pixels alone. */
+#ifndef PANTILE_ENGINE_OPS_ROI_ALIGN_H
+#define PANTILE_ENGINE_OPS_ROI_ALIGN_H
+
+#include "engine/backend/pool.h"
+#include "engine/kernels/kernels.h"
+#include "engine/ops/box.h"
+
+enum { PT_PYRAMID_MAX_LEVELS = 8 };
+
+typedef struct pt_pyramid {
+    int levels;
+    pt_map maps[PT_PYRAMID_MAX_LEVELS]; /* n = 1, all with the same number of channels; finest first */
+    float scale[PT_PYRAMID_MAX_LEVELS]; /* cells per pixel */
+    float canonical_size;               /* pixels: the side of a region that belongs to canonical_level */
+    int canonical_level;                /* log2 of that level's stride */
+    int sampling_ratio;                 /* samples per output cell and axis; <= 0: one per map cell */
+    bool aligned;                       /* half-pixel correction */
+} pt_pyramid;
+
+/* The index of the level for a region: FPN paper, equation 1. */
+int pt_pyramid_level(const pt_pyramid *pyramid, pt_box box);
+
+/* Scratch for the workers; grows only. Zero-initialise, then reserve for a pyramid and an output side. */
+typedef struct pt_roi_space {
+    pt_roi_tap *taps;
+    size_t each; /* taps per worker */
+    size_t total;
+} pt_roi_space;
+
+pt_status pt_roi_space_reserve(pt_roi_space *space, const pt_pyramid *pyramid, int side, int workers);
+void pt_roi_space_fini(pt_roi_space *space);
+
+/* Region i goes to out + i * region_stride: channels of side * side floats, channel_stride floats apart. */
+void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes, size_t count,
+                  int side, float *out, size_t region_stride, size_t channel_stride);
+
+#endif

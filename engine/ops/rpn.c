@@ -1,0 +1,177 @@
+#include "engine/ops/rpn.h"
+
+#include "engine/ops/nms.h"
+#include "tiling/base/alloc.h"
+#include "tiling/base/checked.h"
+
+#include <math.h>
+
+/* What one level works on, so that levels can run side by side. */
+typedef struct level_space {
+    uint32_t *histogram; /* 65536 */
+    uint64_t *keys;      /* pre_nms, as all that follow */
+    pt_box *boxes;
+    float *scores;
+    uint32_t *kept;
+    pt_nms_space nms;
+    size_t count; /* boxes left after suppression; their first `count` places hold them */
+    float cut;    /* the best objectness logit that the cap left out */
+} level_space;
+
+struct pt_rpn {
+    pt_rpn_params params;
+    level_space levels[PT_RPN_MAX_LEVELS];
+    uint64_t *order; /* levels * pre_nms */
+    pt_box *boxes;   /* post_nms */
+    float *scores;
+};
+
+static pt_status level_init(level_space *level, size_t capacity)
+{
+    level->histogram = pt_alloc(65536, sizeof *level->histogram);
+    level->keys = pt_alloc(capacity, sizeof *level->keys);
+    level->boxes = pt_alloc(capacity, sizeof *level->boxes);
+    level->scores = pt_alloc(capacity, sizeof *level->scores);
+    level->kept = pt_alloc(capacity, sizeof *level->kept);
+    if (!level->histogram || !level->keys || !level->boxes || !level->scores || !level->kept) {
+        return PT_NOMEM("proposals");
+    }
+    return pt_nms_space_reserve(&level->nms, capacity);
+}
+
+pt_status pt_rpn_new(const pt_rpn_params *params, pt_rpn **out)
+{
+    if (params->levels < 1 || params->levels > PT_RPN_MAX_LEVELS || params->anchors < 1 ||
+        params->anchors > PT_RPN_MAX_ANCHORS || params->pre_nms < 1 || params->post_nms < 1) {
+        return pt_error(PT_E_USAGE, "proposals: %d levels of %d anchors, caps %d and %d: not all in range",
+                        params->levels, params->anchors, params->pre_nms, params->post_nms);
+    }
+    pt_status status = pt_ok();
+    pt_rpn *rpn = pt_calloc(1, sizeof *rpn);
+    if (!rpn) {
+        return PT_NOMEM("proposals");
+    }
+    rpn->params = *params;
+    size_t capacity = (size_t)params->pre_nms;
+    for (int l = 0; l < params->levels; l++) {
+        PT_TRY_OUT(level_init(&rpn->levels[l], capacity));
+    }
+    rpn->order = pt_alloc(capacity * (size_t)params->levels, sizeof *rpn->order);
+    rpn->boxes = pt_alloc((size_t)params->post_nms, sizeof *rpn->boxes);
+    rpn->scores = pt_alloc((size_t)params->post_nms, sizeof *rpn->scores);
+    if (!rpn->order || !rpn->boxes || !rpn->scores) {
+        status = PT_NOMEM("proposals");
+        goto out;
+    }
+    *out = rpn;
+    rpn = NULL;
+out:
+    pt_rpn_free(&rpn);
+    return status;
+}
+
+void pt_rpn_free(pt_rpn **rpn)
+{
+    pt_rpn *r = *rpn;
+    if (!r) {
+        return;
+    }
+    for (int l = 0; l < PT_RPN_MAX_LEVELS; l++) {
+        level_space *level = &r->levels[l];
+        pt_free(level->histogram);
+        pt_free(level->keys);
+        pt_free(level->boxes);
+        pt_free(level->scores);
+        pt_free(level->kept);
+        pt_nms_space_fini(&level->nms);
+    }
+    pt_free(r->order);
+    pt_free(r->boxes);
+    pt_free(r->scores);
+    pt_free(r);
+    *rpn = NULL;
+}
+
+typedef struct rpn_job {
+    pt_rpn *rpn;
+    const pt_map *maps;
+    int padded_width, padded_height;
+    float width, height;
+} rpn_job;
+
+/* The box that anchor `index` (pixel * anchors + anchor) proposes. */
+static pt_box propose(const rpn_job *job, size_t l, uint32_t index)
+{
+    const pt_rpn_params *params = &job->rpn->params;
+    const pt_map *map = &job->maps[l];
+    size_t pixels = (size_t)map->h * (size_t)map->w;
+    size_t anchors = (size_t)params->anchors;
+    size_t p = index / anchors, a = index % anchors;
+    float x = (float)((int)(p % (size_t)map->w) * (job->padded_width / map->w));
+    float y = (float)((int)(p / (size_t)map->w) * (job->padded_height / map->h));
+    const pt_box *base = &params->base[l][a];
+    const pt_box anchor = {x + base->x0, y + base->y0, x + base->x1, y + base->y1};
+    const float *deltas = map->data + (anchors + 4 * a) * pixels + p;
+    const float delta[4] = {deltas[0], deltas[pixels], deltas[2 * pixels], deltas[3 * pixels]};
+    return pt_box_clip(pt_box_decode(anchor, delta, params->weights), job->width, job->height);
+}
+
+static void run_level(void *context, size_t l, int worker)
+{
+    (void)worker;
+    const rpn_job *job = context;
+    const pt_rpn_params *params = &job->rpn->params;
+    level_space *level = &job->rpn->levels[l];
+    const pt_map *map = &job->maps[l];
+    size_t pixels = (size_t)map->h * (size_t)map->w;
+    size_t found = pt_top_k(map->data, pixels, params->anchors, (size_t)params->pre_nms, level->histogram,
+                            level->keys, &level->cut);
+    size_t n = 0;
+    for (size_t i = 0; i < found; i++) {
+        uint32_t index = pt_rank_index(level->keys[i]);
+        size_t anchors = (size_t)params->anchors;
+        float score = pt_k_sigmoid1(map->data[index % anchors * pixels + index / anchors]);
+        pt_box box = propose(job, l, index);
+        if (pt_box_is_large(box, params->min_size) && score >= params->score_threshold) {
+            level->boxes[n] = box;
+            level->scores[n++] = score;
+        }
+    }
+    level->count = pt_nms(&level->nms, level->boxes, n, params->nms_threshold, level->kept);
+    for (size_t i = 0; i < level->count; i++) {
+        level->boxes[i] = level->boxes[level->kept[i]];
+        level->scores[i] = level->scores[level->kept[i]];
+    }
+}
+
+pt_proposals pt_rpn_run(pt_rpn *rpn, pt_pool *pool, const pt_map *maps, int padded_width, int padded_height,
+                        int width, int height)
+{
+    const pt_rpn_params *params = &rpn->params;
+    rpn_job job = {rpn, maps, padded_width, padded_height, (float)width, (float)height};
+    pt_pool_run(pool, (size_t)params->levels, run_level, &job);
+    pt_proposals result = {.boxes = rpn->boxes, .scores = rpn->scores};
+    size_t n = 0;
+    for (int l = 0; l < params->levels; l++) {
+        const level_space *level = &rpn->levels[l];
+        result.caps += level->cut >= 0; /* a logit of 0 is a probability of 0.5 */
+        for (size_t i = 0; i < level->count; i++) {
+            uint32_t place = (uint32_t)l * (uint32_t)params->pre_nms + (uint32_t)i;
+            rpn->order[n++] = pt_rank_key(level->scores[i], place);
+        }
+    }
+    pt_rank_sort(rpn->order, n);
+    result.count = n < (size_t)params->post_nms ? n : (size_t)params->post_nms;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t place = pt_rank_index(rpn->order[i]);
+        const level_space *level = &rpn->levels[place / (uint32_t)params->pre_nms];
+        float score = level->scores[place % (uint32_t)params->pre_nms];
+        if (i == result.count) {
+            result.caps += score >= .5f;
+            break;
+        }
+        rpn->boxes[i] = level->boxes[place % (uint32_t)params->pre_nms];
+        rpn->scores[i] = score;
+    }
+    return result;
+}
