@@ -53,6 +53,13 @@ typedef struct pt_model_summary {
     char sha256[65];          /* hex digest of the file */
 } pt_model_summary;
 
+/* Whether this process computes with slow kernels because its OpenBLAS is older than the CPU: true gives the
+ * environment variable that cures it. OpenBLAS reads it as it is loaded, so a program must start itself again
+ * (setenv, then execv of itself) before it does anything else; the variable being set is what ends the loop. A library
+ * cannot do that, so pt_engine_open only logs a warning. The strings are constants. */
+bool pt_engine_blas_core_fix(const char **env_name, const char **env_value);
+
+/* options NULL: the defaults. PT_E_USAGE, PT_E_INPUT (the model), PT_E_UNSUPPORTED, PT_E_NOMEM. */
 pt_status pt_engine_open(const char *model_path, const pt_engine_options *options, pt_engine **out);
 void pt_engine_close(pt_engine **engine);
 const pt_model_summary *pt_engine_model(const pt_engine *engine);
@@ -74,11 +81,14 @@ typedef struct pt_detection {
 
 /* Caps that were hit, summed over the images of the last call: real objects may have been cut. */
 typedef struct pt_engine_caps {
-    int proposals;  /* levels or images whose proposals reached the RPN's caps after NMS */
+    int proposals;  /* levels and images where one of the RPN's caps cut off an objectness of 0.5 or more */
     int detections; /* images with more detections than max_detections */
 } pt_engine_caps;
 
+/* count 0 is allowed and leaves no results. PT_E_USAGE for an image that is empty, too large or of another size than the
+ * first; PT_E_NOMEM. After a failure there are no results, and the engine can be used again. */
 pt_status pt_engine_infer(pt_engine *engine, const pt_image *images, size_t count);
+/* PT_E_USAGE when `image` is not below the last call's count. */
 pt_status pt_engine_detections(const pt_engine *engine, size_t image, const pt_detection **items, size_t *count);
 pt_engine_caps pt_engine_last_caps(const pt_engine *engine);
 

@@ -73,7 +73,7 @@ typedef struct pt_roi_grid {
     float x0, y0;         /* the region's first corner on the map, cells */
     float bin_w, bin_h;   /* an output cell's size, cells */
     int side;             /* output cells along each axis */
-    int samples_x, samples_y; /* per output cell */
+    int samples;          /* per output cell and axis */
 } pt_roi_grid;
 
 typedef struct pt_roi_tap {
@@ -81,7 +81,7 @@ typedef struct pt_roi_tap {
     float weight[4];  /* all 0 outside the map */
 } pt_roi_tap;
 
-/* Sample points of a region on a map of h x w, as torchvision's roi_align: side * side * samples_y * samples_x taps,
+/* Sample points of a region on a map of h x w, as torchvision's roi_align: side * side * samples * samples taps,
  * cell by cell, row-major. Source: He et al., Mask R-CNN, section 3; bilinear, cell centres at integers. */
 void pt_k_roi_taps(const pt_roi_grid *grid, int h, int w, pt_roi_tap *taps);
 /* out[channel * channel_stride + cell] = mean over the cell's taps of the interpolated map. */

@@ -49,10 +49,10 @@ void pt_k_roi_taps(const pt_roi_grid *g, int h, int w, pt_roi_tap *taps)
 {
     for (int py = 0; py < g->side; py++) {
         for (int px = 0; px < g->side; px++) {
-            for (int sy = 0; sy < g->samples_y; sy++) {
-                float y = g->y0 + (float)py * g->bin_h + ((float)sy + .5f) * g->bin_h / (float)g->samples_y;
-                for (int sx = 0; sx < g->samples_x; sx++) {
-                    float x = g->x0 + (float)px * g->bin_w + ((float)sx + .5f) * g->bin_w / (float)g->samples_x;
+            for (int sy = 0; sy < g->samples; sy++) {
+                float y = g->y0 + (float)py * g->bin_h + ((float)sy + .5f) * g->bin_h / (float)g->samples;
+                for (int sx = 0; sx < g->samples; sx++) {
+                    float x = g->x0 + (float)px * g->bin_w + ((float)sx + .5f) * g->bin_w / (float)g->samples;
                     one_tap(y, x, h, w, taps++);
                 }
             }

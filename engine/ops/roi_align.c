@@ -17,24 +17,10 @@ int pt_pyramid_level(const pt_pyramid *pyramid, pt_box box)
     return (int)level - (int)truncf(finest);
 }
 
-/* Sample points along one axis of a region, whose extent on a map is at most the map's. */
-static size_t most_samples(int ratio, int size, int side)
+pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int workers)
 {
-    return (size_t)side * (size_t)(ratio > 0 ? ratio : (size + side - 1) / side + 1);
-}
-
-pt_status pt_roi_space_reserve(pt_roi_space *space, const pt_pyramid *pyramid, int side, int workers)
-{
-    size_t each = 0, total;
-    for (int l = 0; l < pyramid->levels; l++) {
-        size_t taps;
-        if (!pt_size_mul(most_samples(pyramid->sampling_ratio, pyramid->maps[l].h, side),
-                         most_samples(pyramid->sampling_ratio, pyramid->maps[l].w, side), &taps)) {
-            return PT_NOMEM("region sample points");
-        }
-        each = taps > each ? taps : each;
-    }
-    if (!pt_size_mul(each, (size_t)workers, &total)) {
+    size_t points = (size_t)side * (size_t)sampling_ratio, each, total;
+    if (!pt_size_mul(points, points, &each) || !pt_size_mul(each, (size_t)workers, &total)) {
         return PT_NOMEM("region sample points");
     }
     if (each > space->each || total > space->total) {
@@ -63,16 +49,6 @@ typedef struct roi_job {
     size_t region_stride, channel_stride;
 } roi_job;
 
-static int samples(int ratio, float extent, int side, int size)
-{
-    if (ratio > 0) {
-        return ratio;
-    }
-    int most = (size + side - 1) / side + 1;
-    float wanted = ceilf(extent / (float)side);
-    return wanted < 1 ? 0 : wanted > (float)most ? most : (int)wanted;
-}
-
 static void align_one(void *context, size_t i, int worker)
 {
     const roi_job *job = context;
@@ -91,12 +67,11 @@ static void align_one(void *context, size_t i, int worker)
     pt_roi_grid grid = {.x0 = x0, .y0 = y0, .side = job->side};
     grid.bin_w = w / (float)job->side;
     grid.bin_h = h / (float)job->side;
-    grid.samples_x = samples(pyramid->sampling_ratio, w, job->side, map->w);
-    grid.samples_y = samples(pyramid->sampling_ratio, h, job->side, map->h);
+    grid.samples = pyramid->sampling_ratio;
     pt_roi_tap *taps = job->space->taps + (size_t)worker * job->space->each;
     pt_k_roi_taps(&grid, map->h, map->w, taps);
     pt_k_roi_align(map->data, map->c, (size_t)map->h * (size_t)map->w, taps, job->side * job->side,
-                   grid.samples_x * grid.samples_y, job->out + i * job->region_stride, job->channel_stride);
+                   grid.samples * grid.samples, job->out + i * job->region_stride, job->channel_stride);
 }
 
 void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes, size_t count,

@@ -17,21 +17,21 @@ typedef struct pt_pyramid {
     float scale[PT_PYRAMID_MAX_LEVELS]; /* cells per pixel */
     float canonical_size;               /* pixels: the side of a region that belongs to canonical_level */
     int canonical_level;                /* log2 of that level's stride */
-    int sampling_ratio;                 /* samples per output cell and axis; <= 0: one per map cell */
+    int sampling_ratio;                 /* samples per output cell and axis, >= 1 */
     bool aligned;                       /* half-pixel correction */
 } pt_pyramid;
 
 /* The index of the level for a region: FPN paper, equation 1. */
 int pt_pyramid_level(const pt_pyramid *pyramid, pt_box box);
 
-/* Scratch for the workers; grows only. Zero-initialise, then reserve for a pyramid and an output side. */
+/* Scratch for the workers; grows only. Zero-initialise, then reserve for an output side. */
 typedef struct pt_roi_space {
     pt_roi_tap *taps;
     size_t each; /* taps per worker */
     size_t total;
 } pt_roi_space;
 
-pt_status pt_roi_space_reserve(pt_roi_space *space, const pt_pyramid *pyramid, int side, int workers);
+pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int workers);
 void pt_roi_space_fini(pt_roi_space *space);
 
 /* Region i goes to out + i * region_stride: channels of side * side floats, channel_stride floats apart. */
