@@ -51,9 +51,11 @@ def load_checkpoint(path):
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0][:200]
-        raise Refusal("holds more than weights and was not run; save the model's state_dict() instead "
-                      f"(torch: {reason})") from error
+        # Before this, torch advises to read the file without the restriction: never.
+        reason = str(error).partition("WeightsUnpickler error:")[2].strip().splitlines() or ["not a plain state_dict"]
+        newer = ", or use a newer torch" if "Unsupported operand" in reason[0] else ""  # 1.13 does not even know floats
+        raise Refusal(f"holds more than weights, and was not run; save the model's state_dict() instead{newer} "
+                      f"(torch {torch.__version__}: {reason[0][:200]})") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError, IndexError) as error:
         lines = str(error).splitlines() or [type(error).__name__]
         raise Refusal(f"is not a checkpoint that torch can read: {lines[0][:200]}") from error
@@ -273,8 +275,8 @@ def describe(state, arch, options):
                 "box_coder_weights": [1, 1, 1, 1], "anchors_per_cell": cell},
         "roi": {"featmaps": [str(i) for i in range(len(taps))], "box_roi_size": 7, "mask_roi_size": 14,
                 "sampling_ratio": 2, "aligned": False, "canonical_size": 224, "canonical_level": 4,
-                "box_coder_weights": [10, 10, 5, 5], "dw_dh_clip": "log(1000/16)", "min_box": 0.01},
-        "thresholds": {"score": options.score_threshold, "nms": options.nms_threshold,
+                "box_coder_weights": [10, 10, 5, 5], "dw_dh_clip": "log(1000/16)"},
+        "thresholds": {"score": options.score_threshold, "nms": options.nms_threshold, "min_box": 0.01,
                        "detections_per_image": options.detections, "recommended_export_score": options.export_score},
         "anchors": {"ratios": options.anchor_ratios, "sizes_per_level": options.anchor_sizes, "strides": strides},
     }
