@@ -4,6 +4,7 @@
 #include "engine/model/model.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +18,8 @@ static void use(const pt_model *model)
     }
     const char *stem = c->arch == PT_ARCH_MOBILENET_V2 ? "backbone.body.0.0" : "backbone.body.conv1";
     const char *bn = c->arch == PT_ARCH_MOBILENET_V2 ? "backbone.body.0.1" : "backbone.body.bn1";
-    char name[64] = {0};
-    strcat(strcpy(name, stem), ".weight");
+    char name[64];
+    snprintf(name, sizeof name, "%s.weight", stem);
     const pt_tensor *weight = pt_model_find(model, name);
     float *w = calloc(weight->count, sizeof *w);
     float *b = calloc((size_t)weight->shape[0], sizeof *b);

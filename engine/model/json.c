@@ -41,7 +41,7 @@ static pt_status bound_structure(const char *what, const char *text, size_t size
         return pt_error(PT_E_INPUT, "%s is nested %zu levels deep, at most %d are allowed", what, deepest,
                         PT_HEADER_MAX_DEPTH);
     }
-    if (marks > 2 * PT_HEADER_MAX_VALUES) {
+    if (marks > (size_t)2 * PT_HEADER_MAX_VALUES) {
         return pt_error(PT_E_INPUT, "%s holds more than %d values", what, PT_HEADER_MAX_VALUES);
     }
     return pt_ok();

@@ -27,7 +27,7 @@ static pt_status open_regular(const char *path, int *fd, size_t *size)
 
 static pt_status map_file(pt_model *model, const char *path)
 {
-    int fd;
+    int fd = -1;
     PT_TRY(open_regular(path, &fd, &model->size));
     pt_status status = pt_ok();
     void *bytes = model->size ? mmap(NULL, model->size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
@@ -62,7 +62,7 @@ static pt_status read_all(int fd, char *out, size_t size)
 
 static pt_status read_sidecar(const char *path, char **text, size_t *size)
 {
-    int fd;
+    int fd = -1;
     PT_TRY(open_regular(path, &fd, size));
     pt_status status;
     if (*size > PT_DESCRIPTION_MAX_BYTES) {
@@ -106,13 +106,13 @@ static pt_status read_model(pt_model *model, const char *sidecar, size_t sidecar
 
 static pt_status read_with_sidecar_file(pt_model *model)
 {
-    bool wanted;
+    bool wanted = false;
     PT_TRY(read_model(model, NULL, 0, &wanted));
     if (!wanted) {
         return pt_ok();
     }
     char *path = sidecar_path(model->path), *text = NULL;
-    size_t size;
+    size_t size = 0;
     if (!path) {
         return PT_NOMEM("the name of the model's description");
     }
@@ -177,7 +177,7 @@ pt_status pt_model_open_memory(const char *name, const void *bytes, size_t size,
                         "pt_model_open_memory: a name, bytes and a place for the result are needed");
     }
     pt_model *model = NULL;
-    bool wanted;
+    bool wanted = false;
     PT_TRY(new_model(name, &model));
     model->bytes = bytes;
     model->size = size;

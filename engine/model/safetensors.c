@@ -268,7 +268,7 @@ static pt_status header_size(const pt_model *model, size_t *out)
 
 pt_status pt_model_read_header(pt_model *model, char **description)
 {
-    size_t length, count;
+    size_t length = 0, count = 0;
     PT_TRY(header_size(model, &length));
     json_t *root = NULL;
     entry *entries = NULL;

@@ -23,7 +23,7 @@ static void add_block(uint32_t state[8], const uint8_t *block)
 {
     uint32_t w[64];
     for (int t = 0; t < 16; t++) {
-        const uint8_t *p = block + 4 * t;
+        const uint8_t *p = block + (size_t)4 * (size_t)t;
         w[t] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
     }
     for (int t = 16; t < 64; t++) {

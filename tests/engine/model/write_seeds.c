@@ -24,6 +24,29 @@ static int write_seed(const char *folder, const char *name, builder b, const cha
     return failed;
 }
 
+/* Every key of a description, beside a container too small to be a model: both parsers at full speed. */
+static const char all_keys[] =
+    "{\"format\":1,\"arch\":\"mobilenet_v2_fpn\",\"name\":\"a\",\"classes\":[\"b\",\"c\"],\"bn_eps\":0.001,"
+    "\"taps\":[3,6,13,17],\"fpn_channels\":6,\"gsd_m\":{\"default\":0.2},"
+    "\"normalisation\":{\"mean\":[0,0.5,1],\"std\":[1,2,3]},"
+    "\"roi\":{\"box_roi_size\":2,\"mask_roi_size\":2,\"sampling_ratio\":4,\"aligned\":true,\"canonical_"
+    "size\":112,"
+    "\"canonical_level\":3,\"featmaps\":[\"0\",\"1\"],\"box_coder_weights\":[1,2,3,4],"
+    "\"dw_dh_clip\":\"log(1000/16)\",\"mask_size\":4,\"mask_binarise\":0.5},"
+    "\"rpn\":{\"pre_nms_top_n_per_level\":11,\"post_nms_top_n\":12,\"nms_thresh\":0.25,\"score_thresh\":0.5,"
+    "\"min_box\":2,\"box_coder_weights\":[4,3,2,1],\"anchors_per_cell\":3},"
+    "\"thresholds\":{\"score\":0.75,\"nms\":0.25,\"detections_per_image\":13,\"min_box\":3,"
+    "\"recommended_export_score\":0.5},"
+    "\"anchors\":{\"ratios\":[1],\"sizes_per_level\":[[1,2],4,8,16,32],\"strides\":[4,8,16,32,64]}}";
+
+static builder small(void)
+{
+    builder b = {0};
+    build_add(&b, "rpn.head.conv.weight", 2, 1, 2, 0, 0);
+    build_add(&b, "backbone.body.0.0.weight", 1, 1, 0, 0, 0);
+    return b;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -34,6 +57,7 @@ int main(int argc, char **argv)
     failed |= write_seed(argv[1], "mobilenet_sidecar", build_mobilenet(BUILD_FOLDED), build_description);
     failed |= write_seed(argv[1], "mobilenet_old", build_mobilenet(BUILD_OLD_NAMES | BUILD_COUNTERS), NULL);
     failed |= write_seed(argv[1], "resnet50_folded", build_resnet(6, BUILD_FOLDED), NULL);
+    failed |= write_seed(argv[1], "all_keys", small(), all_keys);
     if (failed) {
         fprintf(stderr, "%s: cannot be written to\n", argv[1]);
     }
