@@ -59,8 +59,12 @@ pt_status pt_intact_check(GDALDatasetH dataset, const char *name, const char *sh
     const char *interleave = GDALGetMetadataItem(dataset, "INTERLEAVE", "IMAGE_STRUCTURE");
     bool together = interleave && strcmp(interleave, "PIXEL") == 0;
     int64_t missing = 0, total = 0;
-    for (int c = 0; c < (together ? 1 : bands->count); c++) {
-        count_band(pt_level_band(dataset, bands->channels[c].band, level), bytes, &missing, &total);
+    int count = together ? 1 : bands ? bands->count : GDALGetRasterCount(dataset);
+    for (int c = 0; c < count; c++) {
+        GDALRasterBandH band = pt_level_band(dataset, bands ? bands->channels[c].band : c + 1, level);
+        if (band) {
+            count_band(band, bytes, &missing, &total);
+        }
     }
     if (missing == 0) {
         return pt_ok();

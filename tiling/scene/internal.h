@@ -74,7 +74,8 @@ pt_status pt_gsd_settle(GDALDatasetH dataset, const pt_scene_options *options, p
 
 /* --- intact.c --- */
 
-/* PT_E_INPUT when a local GTiff ends before its blocks do. */
+/* PT_E_INPUT when a local GTiff ends before its blocks do. Looks at the bands in use, or at all (bands NULL).
+ */
 pt_status pt_intact_check(GDALDatasetH dataset, const char *name, const char *shown, const pt_bands *bands,
                           int level);
 
@@ -150,6 +151,28 @@ pt_status pt_aoi_mask(const pt_aoi *aoi, pt_rect rect, pt_shape_scratch *scratch
                       uint8_t *spare, int64_t *count);
 void pt_aoi_fini(pt_aoi *aoi);
 
+/* --- parts.c: the files behind a VRT --- */
+
+typedef struct pt_part {
+    char *name;   /* owned; NULL unless sparse */
+    int band;     /* of the file */
+    bool sparse;  /* some blocks were never written */
+    bool overlay; /* the VRT lets other files show through where this one is invalid */
+    double scale_x, offset_x, scale_y, offset_y; /* the file's pixels to the scene's file pixels */
+    double clip[4]; /* what of the scene it covers: x0, y0, x1, y1 in file pixels */
+} pt_part;
+
+typedef struct pt_parts {
+    bool known; /* the items are all there is; false: no VRT, or one whose shape the XML does not tell */
+    pt_part *items;
+    size_t count, capacity;
+} pt_parts;
+
+/* Finds scene->parts when the file is a VRT; PT_E_INPUT names a file behind it that is missing, cut short or
+ * of a driver that is not allowed. */
+pt_status pt_parts_find(GDALDatasetH dataset, pt_scene *scene);
+void pt_parts_fini(pt_parts *parts);
+
 /* --- the scene --- */
 
 struct pt_scene {
@@ -157,6 +180,7 @@ struct pt_scene {
     pt_scene_info info;
     pt_bands bands;
     pt_aoi aoi;
+    pt_parts parts;
     int level;
     char *shown;    /* owned; for messages */
     char *name;     /* owned; what GDALOpenEx takes: a path, or the XML of a mosaic */
@@ -167,15 +191,27 @@ struct pt_scene {
 pt_status pt_drivers_list(const pt_scene_options *options, char ***out);
 void pt_drivers_free(char **drivers);
 
+pt_status pt_scene_check_arguments(const char *const *paths, size_t count, const pt_scene_options *options);
+
+/* --- mosaic.c --- */
+
+/* The XML of a VRT of the files; PT_E_INPUT names the first that does not fit. Owned by the caller (pt_free).
+ */
+pt_status pt_mosaic_describe(const char *const *paths, size_t count, const pt_scene_options *options,
+                             const char *const *drivers, char **xml);
+
 /* --- source.c --- */
 
 typedef struct pt_source {
     const char *shown;
     const pt_bands *bands; /* borrowed */
+    const pt_parts *parts; /* borrowed */
+    const char *const *drivers;
     bool strict;
     GDALDatasetH dataset;
     int level;
-    int width, height; /* level pixels */
+    int width, height;               /* level pixels */
+    int64_t full_width, full_height; /* file pixels */
     GDALRasterBandH channel[3], alpha, mask;
     uint8_t *planes; /* scratch for the largest read so far: the bands, one after the other */
     size_t plane_capacity;
@@ -183,6 +219,13 @@ typedef struct pt_source {
     size_t spare_capacity;
     uint8_t *missing; /* scratch: how many channels hold nodata */
     size_t missing_capacity;
+    uint8_t *covered; /* scratch: where a VRT has written blocks */
+    size_t covered_capacity;
+    struct {
+        GDALDatasetH dataset;
+        size_t part;
+    } kept[4]; /* files behind a VRT that have holes */
+    size_t next_kept;
     bool warned;
 } pt_source;
 

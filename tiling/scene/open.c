@@ -92,12 +92,13 @@ static pt_status inspect(GDALDatasetH dataset, pt_scene *scene)
     PT_TRY(pt_gsd_settle(dataset, &scene->options, info));
     scene->level = pt_level_choose(dataset, &scene->bands, (double)info->width, (double)info->height);
     PT_TRY(pt_intact_check(dataset, scene->name, scene->shown, &scene->bands, scene->level));
+    PT_TRY(pt_parts_find(dataset, scene));
     PT_TRY(pt_range_settle(dataset, scene));
     describe_bands(scene);
     return pt_aoi_settle(&scene->options, info, &scene->aoi, &info->area);
 }
 
-static pt_status check_arguments(const char *const *paths, size_t count, const pt_scene_options *options)
+pt_status pt_scene_check_arguments(const char *const *paths, size_t count, const pt_scene_options *options)
 {
     if (!paths || count == 0 || !options) {
         return pt_error(PT_E_USAGE, "no scene was named; give at least one raster file");
@@ -107,19 +108,13 @@ static pt_status check_arguments(const char *const *paths, size_t count, const p
             return pt_error(PT_E_USAGE, "a scene's name is empty; give the path of a raster file");
         }
     }
-    if (count > 1) {
-        return pt_error(PT_E_UNSUPPORTED,
-                        "%s: several files cannot be opened as one scene; make a VRT of them with "
-                        "gdalbuildvrt",
-                        paths[0]);
-    }
     return pt_ok();
 }
 
 pt_status pt_scene_open(const char *const *paths, size_t count, const pt_scene_options *options,
                         pt_scene **out)
 {
-    pt_status status = check_arguments(paths, count, options);
+    pt_status status = pt_scene_check_arguments(paths, count, options);
     if (status.code != PT_OK) {
         return status;
     }
@@ -131,7 +126,12 @@ pt_status pt_scene_open(const char *const *paths, size_t count, const pt_scene_o
     scene->options = *options;
     PT_TRY_OUT(pt_drivers_list(options, &scene->drivers));
     scene->shown = pt_strdup(paths[0]);
-    scene->name = pt_gdal_name(paths[0]);
+    if (count > 1) {
+        PT_TRY_OUT(
+            pt_mosaic_describe(paths, count, options, (const char *const *)scene->drivers, &scene->name));
+    } else {
+        scene->name = pt_gdal_name(paths[0]);
+    }
     if (!scene->shown || !scene->name) {
         status = PT_NOMEM("a scene's name");
         goto out;
@@ -161,6 +161,7 @@ void pt_scene_close(pt_scene **scene)
         return;
     }
     pt_aoi_fini(&s->aoi);
+    pt_parts_fini(&s->parts);
     pt_bands_fini(&s->bands);
     pt_drivers_free(s->drivers);
     pt_free(s->info.georef.wkt);

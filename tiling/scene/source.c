@@ -6,8 +6,14 @@
 
 pt_status pt_source_open(const pt_scene *scene, int level, pt_source *source)
 {
-    pt_source s = {
-        .shown = scene->shown, .bands = &scene->bands, .strict = scene->options.strict, .level = level};
+    pt_source s = {.shown = scene->shown,
+                   .bands = &scene->bands,
+                   .parts = &scene->parts,
+                   .drivers = (const char *const *)scene->drivers,
+                   .strict = scene->options.strict,
+                   .full_width = scene->info.native_width,
+                   .full_height = scene->info.native_height,
+                   .level = level};
     PT_TRY(pt_gdal_open(scene->name, s.shown, (const char *const *)scene->drivers, &s.dataset));
     pt_gdal_log log;
     pt_gdal_watch(&log);
@@ -45,10 +51,16 @@ void pt_source_close(pt_source *source)
         pt_gdal_log log;
         pt_gdal_watch(&log);
         GDALClose(source->dataset);
+        for (size_t i = 0; i < sizeof source->kept / sizeof *source->kept; i++) {
+            if (source->kept[i].dataset) {
+                GDALClose(source->kept[i].dataset);
+            }
+        }
         pt_gdal_unwatch();
     }
     pt_free(source->planes);
     pt_free(source->spare);
+    pt_free(source->covered);
     pt_free(source->missing);
     *source = (pt_source){0};
 }
