@@ -83,6 +83,8 @@ pt_status pt_intact_check(GDALDatasetH dataset, const char *name, const char *sh
 
 /* The band at a level, or NULL. */
 GDALRasterBandH pt_level_band(GDALDatasetH dataset, int band, int level);
+/* The mask of the first channel's file at a level, or NULL. */
+GDALRasterBandH pt_level_mask(GDALDatasetH dataset, const pt_bands *bands, int level);
 /* Whether the level has every band and mask, all of one size. */
 bool pt_level_is_complete(GDALDatasetH dataset, const pt_bands *bands, int level);
 /* The smallest level that still has at least `width` by `height` pixels and carries every band and mask. */

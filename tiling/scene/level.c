@@ -15,6 +15,24 @@ static bool same_size(GDALRasterBandH a, GDALRasterBandH b)
            GDALGetRasterBandYSize(a) == GDALGetRasterBandYSize(b);
 }
 
+GDALRasterBandH pt_level_mask(GDALDatasetH dataset, const pt_bands *bands, int level)
+{
+    GDALRasterBandH full = GDALGetMaskBand(GDALGetRasterBand(dataset, bands->channels[0].band));
+    if (level < 0 || !full) {
+        return full;
+    }
+    /* Not the overview's mask band: of a mask in a file of its own (.msk) without overviews, GDAL 3.6 makes
+     * up an all-valid one there. */
+    GDALRasterBandH like = pt_level_band(dataset, bands->channels[0].band, level);
+    for (int i = 0; i < GDALGetOverviewCount(full); i++) {
+        GDALRasterBandH mask = GDALGetOverview(full, i);
+        if (same_size(mask, like)) {
+            return mask;
+        }
+    }
+    return NULL;
+}
+
 /* Some files have overviews of the colours but not of the alpha or mask: reading those would lose the mask.
  */
 bool pt_level_is_complete(GDALDatasetH dataset, const pt_bands *bands, int level)
@@ -28,10 +46,7 @@ bool pt_level_is_complete(GDALDatasetH dataset, const pt_bands *bands, int level
     if (bands->alpha && !same_size(first, pt_level_band(dataset, bands->alpha, level))) {
         return false;
     }
-    if (!bands->mask) {
-        return true;
-    }
-    return (GDALGetMaskFlags(first) & GMF_PER_DATASET) != 0 && same_size(first, GDALGetMaskBand(first));
+    return !bands->mask || pt_level_mask(dataset, bands, level);
 }
 
 int pt_level_choose(GDALDatasetH dataset, const pt_bands *bands, double width, double height)

@@ -29,7 +29,7 @@ pt_status pt_source_open(const pt_scene *scene, int level, pt_source *source)
         same = s.alpha != NULL;
     }
     if (same && s.bands->mask) {
-        s.mask = GDALGetMaskBand(s.channel[0]);
+        s.mask = pt_level_mask(s.dataset, s.bands, level);
         same = s.mask != NULL;
     }
     if (same) {
