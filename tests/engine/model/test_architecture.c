@@ -252,9 +252,31 @@ static void test_wrong_shapes(void **state)
                  "has shape [1, 1, 3], [any, 1, 3, 3] was expected");
     refuse_shape("backbone.body.conv1.weight", 4, 16385, 3, 7, 7,
                  "has shape [16385, 3, 7, 7], [any, 3, 7, 7]");
+    refuse_shape("roi_heads.box_head.fc7.bias", 0, 0, 0, 0, 0, "fc7.bias: has shape [], [7] was expected");
     refuse_shape("rpn.head.cls_logits.weight", 4, 4, 6, 1, 1, "rpn.head.cls_logits.bias: has shape [3], [4]");
     refuse_shape("roi_heads.mask_predictor.conv5_mask.weight", 4, 5, 4, 2, 2,
                  "has shape [5, 4, 2, 2], [5, 5, 2, 2]");
+}
+
+/* Sides that depend on the number of classes, all changed together. */
+static void refuse_classes(int64_t classes, const char *says)
+{
+    builder b = build_resnet(6, 0);
+    build_remove(&b, "roi_heads.box_predictor.cls_score.weight");
+    build_remove(&b, "roi_heads.box_predictor.cls_score.bias");
+    build_add(&b, "roi_heads.box_predictor.cls_score.weight", 2, classes, 7, 0, 0);
+    build_add(&b, "roi_heads.box_predictor.cls_score.bias", 1, classes, 0, 0, 0);
+    refuse_built(&b, says);
+    build_free(&b);
+}
+
+static void test_class_limits(void **state)
+{
+    (void)state;
+    refuse_classes(1, "tensor roi_heads.box_predictor.cls_score.weight: 1 classes, must be 2 .. 4096");
+    refuse_classes(4097, "4097 classes, must be 2 .. 4096");
+    refuse_classes(
+        4, "tensor roi_heads.box_predictor.bbox_pred.weight: has shape [12, 7], [16, 7] was expected");
 }
 
 static void test_non_finite(void **state)
@@ -294,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_each_side_longer),
         cmocka_unit_test(test_wrong_shapes),
+        cmocka_unit_test(test_class_limits),
         cmocka_unit_test(test_non_finite),
         cmocka_unit_test(test_wrong_dtype),
     };

@@ -97,6 +97,7 @@ static void test_disagreements(void **state)
         {"{" ROI "},\"arch\":\"resnet50_fpn\"}", "description: arch differs"},
         {"{" ROI "},\"classes\":[\"background\",\"roof\"]}",
          "number of classes, background included, is 2, the tensors make it 3"},
+        {"{" ROI "},\"taps\":[3,6,13,18]}", "description: taps[3] is 18, must name a backbone block"},
         {"{" ROI "},\"fpn_channels\":128}", "description: fpn_channels is 128, the tensors make it 6"},
         {"{" ROI "},\"rpn\":{\"anchors_per_cell\":4}}", "rpn.anchors_per_cell is 4, the tensors make it 3"},
         {"{" ROI ",\"mask_size\":28}}", "is 28, the tensors make it 4"},

@@ -131,6 +131,9 @@ static void test_fold(void **state)
     pt_status status = pt_model_load_conv(model, "backbone.body.conv9", NULL, folded, bias);
     assert_int_equal(status.code, PT_E_INPUT);
     assert_non_null(strstr(status.message, "tensor backbone.body.conv9.weight is missing"));
+    status = pt_model_load_conv(model, "backbone.body.conv1", "backbone.body.layer1.0.bn3", folded, bias);
+    assert_int_equal(status.code, PT_E_INPUT);
+    assert_non_null(strstr(status.message, "tensor backbone.body.layer1.0.bn3.weight has another length"));
     pt_alloc_fail_after(0);
     status = pt_model_load_conv(model, "backbone.body.conv1", "backbone.body.bn1", folded, bias);
     pt_alloc_fail_after(-1);
