@@ -122,6 +122,9 @@ static pt_status explain_open(const char *name, const char *shown, const pt_gdal
         }
     }
     GDALDriverH driver = name[0] == '<' ? NULL : GDALIdentifyDriverEx(name, GDAL_OF_RASTER, NULL, NULL);
+    if (strstr(log->failure, "or bands on VRTDataset")) {
+        return pt_error(PT_E_INPUT, "%s: has no bands; make it anew with gdalbuildvrt", shown);
+    }
     if (!strstr(log->failure, "not recognized")) {
         return pt_error(PT_E_INPUT,
                         "%s: cannot be opened (%s); it may be cut short: copy or download it again", shown,

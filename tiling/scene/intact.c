@@ -39,7 +39,7 @@ static bool level_bytes(const char *name, int level, uint64_t *bytes)
     bool is_folder = false;
     if (level >= 0) {
         char *side = pt_asprintf("%s.ovr", name);
-        bool has_side = side && pt_gdal_stat(side, &is_folder, bytes);
+        bool has_side = !side || pt_gdal_stat(side, &is_folder, bytes);
         pt_free(side);
         if (has_side) {
             return false; /* several files may be chained; a cut in them shows when it is read */

@@ -91,7 +91,10 @@ static pt_status inspect(GDALDatasetH dataset, pt_scene *scene)
     PT_TRY(pt_bands_choose(dataset, &scene->options, scene->shown, &scene->bands));
     PT_TRY(pt_gsd_settle(dataset, &scene->options, info));
     scene->level = pt_level_choose(dataset, &scene->bands, (double)info->width, (double)info->height);
-    PT_TRY(pt_intact_check(dataset, scene->name, scene->shown, &scene->bands, scene->level));
+    PT_TRY(pt_intact_check(dataset, scene->name, scene->shown, &scene->bands, -1));
+    if (scene->level >= 0) {
+        PT_TRY(pt_intact_check(dataset, scene->name, scene->shown, &scene->bands, scene->level));
+    }
     PT_TRY(pt_parts_find(dataset, scene));
     PT_TRY(pt_range_settle(dataset, scene));
     describe_bands(scene);

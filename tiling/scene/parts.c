@@ -184,11 +184,13 @@ static pt_status add_source(walk *w, const CPLXMLNode *source, const char *folde
 {
     const CPLXMLNode *file = CPLGetXMLNode((CPLXMLNode *)source, "SourceFilename");
     mapping inner = m;
-    leaf key = {.name = file ? resolve(file, folder) : NULL};
-    if (!key.name || !map_source(source, m, &inner)) {
-        pt_free(key.name);
+    if (!file || !map_source(source, m, &inner)) {
         w->parts->known = false;
         return pt_ok();
+    }
+    leaf key = {.name = resolve(file, folder)};
+    if (!key.name) {
+        return PT_NOMEM("a file name");
     }
     const leaf *l = bsearch(&key, leaves, leaf_count, sizeof *leaves, compare_leaves);
     pt_free(key.name);
