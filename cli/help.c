@@ -74,13 +74,13 @@ void pt_help_command(FILE *out, const pt_command *c, bool full)
     fprintf(out, "Example: %s\n", c->example);
 }
 
-void pt_help_program(FILE *out, const pt_command *commands, size_t count)
+void pt_help_program(FILE *out, const pt_command *const *commands, size_t count)
 {
     fprintf(out, "pantile COMMAND [OPTION]... ARGUMENT...\n"
                  "Building and field polygons from satellite and aerial scenes of any size.\n\n");
     for (size_t i = 0; i < count; i++) {
-        if (!commands[i].hidden) {
-            fprintf(out, "  %-10s%s\n", commands[i].name, commands[i].summary);
+        if (!commands[i]->hidden) {
+            fprintf(out, "  %-10s%s\n", commands[i]->name, commands[i]->summary);
         }
     }
     fprintf(out, "\npantile COMMAND --help tells more; pantile help COMMAND tells all.\n"
@@ -137,15 +137,15 @@ static void man_command(FILE *out, const pt_command *c)
     fputs("\n.RE\n", out);
 }
 
-void pt_help_man(FILE *out, const pt_command *commands, size_t count)
+void pt_help_man(FILE *out, const pt_command *const *commands, size_t count)
 {
     fputs(".TH PANTILE 1 \"\" \"pantile " PANTILE_VERSION "\" \"User Commands\"\n"
           ".SH NAME\npantile \\- building and field polygons from satellite and aerial scenes of any size\n"
           ".SH SYNOPSIS\n.B pantile\n.I COMMAND\n[\\fIOPTION\\fR]... \\fIARGUMENT\\fR...\n.SH COMMANDS\n",
           out);
     for (size_t i = 0; i < count; i++) {
-        if (!commands[i].hidden) {
-            man_command(out, &commands[i]);
+        if (!commands[i]->hidden) {
+            man_command(out, commands[i]);
         }
     }
     fputs(".SH EXIT STATUS\n"
@@ -182,21 +182,21 @@ static void complete_command(FILE *out, const pt_command *c)
     fputs("' ;;\n", out);
 }
 
-void pt_help_completion(FILE *out, const pt_command *commands, size_t count)
+void pt_help_completion(FILE *out, const pt_command *const *commands, size_t count)
 {
     fputs("# bash completion for pantile, made by `pantile __completion`\n_pantile()\n{\n"
           "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} options=\n"
           "    COMPREPLY=()\n    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W '",
           out);
     for (size_t i = 0, printed = 0; i < count; i++) {
-        if (!commands[i].hidden) {
-            fprintf(out, "%s%s", printed++ ? " " : "", commands[i].name);
+        if (!commands[i]->hidden) {
+            fprintf(out, "%s%s", printed++ ? " " : "", commands[i]->name);
         }
     }
     fputs("' -- \"$current\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n", out);
     for (size_t i = 0; i < count; i++) {
-        if (!commands[i].hidden) {
-            complete_command(out, &commands[i]);
+        if (!commands[i]->hidden) {
+            complete_command(out, commands[i]);
         }
     }
     fputs("    esac\n    if [[ $current == -* ]]; then\n"

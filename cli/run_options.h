@@ -1,0 +1,32 @@
+/* The options of `pantile run`, which `pantile plan` shares and a config file may hold. */
+#ifndef PANTILE_CLI_RUN_OPTIONS_H
+#define PANTILE_CLI_RUN_OPTIONS_H
+
+#include "cli/config.h"
+#include "cli/console.h"
+#include "cli/options.h"
+
+typedef struct pt_run_options {
+    const char *output, *model, *config, *engine, *gsd, *aoi, *overlay, *report, *dump_tiles;
+    int64_t tile, overlap; /* scene pixels */
+    int64_t threads;       /* 0: all cores */
+    pt_reals bands, range, bbox;
+    pt_texts drivers;
+    double score;              /* negative: the model's */
+    double min_area, simplify; /* square metres, metres; simplify negative: half a pixel */
+    bool square, overwrite, require_crs, strict, json, help;
+    pt_console_options console;
+    pt_texts scenes;
+    pt_config *loaded; /* texts may point into it */
+} pt_run_options;
+
+enum { PT_SHARED_OPTIONS = 19, PT_RUN_OPTIONS = PT_SHARED_OPTIONS + 8, PT_PLAN_OPTIONS = PT_SHARED_OPTIONS + 1 };
+extern const pt_option pt_run_option_table[PT_RUN_OPTIONS];
+extern const pt_option pt_plan_option_table[PT_PLAN_OPTIONS];
+
+pt_run_options pt_run_defaults(void);
+/* Config first, then the command line. */
+pt_status pt_run_options_read(const pt_command *command, int argc, char **argv, pt_run_options *out);
+void pt_run_options_fini(pt_run_options *options);
+
+#endif
