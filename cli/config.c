@@ -164,7 +164,8 @@ pt_status pt_config_load(const char *path, const pt_command *command, pt_config 
 {
     FILE *file = fopen(path, "rb");
     if (!file) {
-        return pt_error(PT_E_INPUT, "%s: no such config; name a YAML file such as configs/buildings.yaml", path);
+        return pt_error(PT_E_INPUT, "%s: no such config; name a YAML file such as configs/buildings.yaml",
+                        path);
     }
     pt_status status;
     char *bytes = pt_alloc(FILE_MAX + 1, 1);
@@ -211,8 +212,8 @@ pt_status pt_config_apply(const pt_config *config, void *values)
         if (!s->value.text) {
             continue;
         }
-        pt_status status = is_list(option) ? apply_list(option, s, values)
-                                           : pt_option_set(option, values, s->value.text);
+        pt_status status =
+            is_list(option) ? apply_list(option, s, values) : pt_option_set(option, values, s->value.text);
         if (status.code == PT_E_USAGE) {
             return pt_error(PT_E_INPUT, "%s: %s", config->name, status.message + strspn(status.message, "-"));
         }

@@ -1,12 +1,12 @@
-/* Run options from a YAML file: keys are the long names of the options that may stand in a config, values what the command
- * line would take, lists as YAML lists. Unknown keys are refused.
+/* Run options from a YAML file: keys are the long names of the options that may stand in a config, values
+ * what the command line would take, lists as YAML lists. Unknown keys are refused.
  *
  *   model: buildings_mnv2_fpn
  *   bands: [1, 2, 3]
  *   square: true
  *
- * Life cycle: pt_config_load -> pt_config_apply (the command line is parsed afterwards and wins) -> pt_config_free, once
- * the option values are no longer needed: texts are borrowed from it.
+ * Life cycle: pt_config_load -> pt_config_apply (the command line is parsed afterwards and wins) ->
+ * pt_config_free, once the option values are no longer needed: texts are borrowed from it.
  */
 #ifndef PANTILE_CLI_CONFIG_H
 #define PANTILE_CLI_CONFIG_H

@@ -49,7 +49,7 @@ void pt_console_setup(const pt_console_options *options)
     console.quiet = options->quiet;
     console.json = options->log && strcmp(options->log, "json") == 0;
     console.terminal = isatty(STDERR_FILENO) && !console.json;
-    pt_log_level level = options->verbose >= 2 ? PT_LOG_DEBUG
+    pt_log_level level = options->verbose >= 2                                        ? PT_LOG_DEBUG
                          : options->verbose == 1 || (console.json && !options->quiet) ? PT_LOG_INFO
                                                                                       : PT_LOG_WARN;
     pt_log_setup(level, console.json ? PT_LOG_JSON : PT_LOG_TEXT);
@@ -105,8 +105,8 @@ static void format_progress(const pt_progress *p, char *out, size_t size)
     double share = p->total > 0 ? (double)p->done / (double)p->total : 1;
     format_left(share > 0 ? p->seconds * (1 - share) / share : 0, left, sizeof left);
     snprintf(out, size, "%lld of %lld tiles, %lld objects, %.2f Mpx/s, %s left", (long long)p->done,
-             (long long)p->total, (long long)p->objects,
-             p->seconds > 0 ? p->pixels / 1e6 / p->seconds : 0, left);
+             (long long)p->total, (long long)p->objects, p->seconds > 0 ? p->pixels / 1e6 / p->seconds : 0,
+             left);
 }
 
 static void draw_bar(const pt_progress *p, double now)

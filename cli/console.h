@@ -1,4 +1,5 @@
-/* What a person sees while the program works: lines and a progress bar on standard error, or log lines as JSON.
+/* What a person sees while the program works: lines and a progress bar on standard error, or log lines as
+ * JSON.
  *
  * pt_console_setup once, before threads start. The other functions may be called from any thread.
  */
@@ -22,13 +23,13 @@ void pt_console_line(const char *format, ...) __attribute__((format(printf, 1, 2
 /* The error that ends the program: one line naming the command. */
 void pt_console_failure(const char *command, pt_status status);
 
-/* What lies behind, what lies ahead. `speed` is a text such as "3.4 Mpx/s". Draws a bar at most ten times a second on a
- * terminal; elsewhere writes a line after each tenth of the work and every 10 s. */
+/* What lies behind, what lies ahead. `speed` is a text such as "3.4 Mpx/s". Draws a bar at most ten times a
+ * second on a terminal; elsewhere writes a line after each tenth of the work and every 10 s. */
 typedef struct pt_progress {
     int64_t done, total;
     int64_t objects;
-    double seconds;  /* since the start */
-    double pixels;   /* inferred so far */
+    double seconds; /* since the start */
+    double pixels;  /* inferred so far */
 } pt_progress;
 void pt_console_progress(const pt_progress *progress);
 void pt_console_progress_end(void); /* removes the bar */

@@ -10,7 +10,8 @@
 
 typedef struct pt_crew pt_crew;
 
-/* Makes `count` detectors and starts as many workers. Closes the link and joins what it started on failure. */
+/* Makes `count` detectors and starts as many workers. Closes the link and joins what it started on failure.
+ */
 pt_status pt_crew_start(const pt_job *job, const pt_scene *scene, pt_link *link, size_t count, pt_crew **out);
 /* Waits for all, frees the crew; the first failure that a worker had. */
 pt_status pt_crew_join(pt_crew **crew);

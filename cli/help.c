@@ -49,8 +49,8 @@ static void print_rare(FILE *out, const pt_command *c)
     for (size_t i = 0; i < c->option_count; i++) {
         const pt_option *o = &c->options[i];
         if (o->rare && used < sizeof text) {
-            used += (size_t)snprintf(text + used, sizeof text - used, "--%s%s%s ", o->name, o->value ? "=" : "",
-                                     o->value ? o->value : "");
+            used += (size_t)snprintf(text + used, sizeof text - used, "--%s%s%s ", o->name,
+                                     o->value ? "=" : "", o->value ? o->value : "");
         }
     }
     if (used > 0) {

@@ -40,7 +40,8 @@ static pt_status open_engine(pt_job *job, const char *path)
 {
     pt_engine_options options = pt_engine_defaults();
     options.threads = (int)job->options->threads;
-    /* A higher threshold before NMS gives the same detections above it, for less work: only surer boxes suppress. */
+    /* A higher threshold before NMS gives the same detections above it, for less work: only surer boxes
+     * suppress. */
     options.score_threshold = (float)job->options->score;
     pt_model_summary *summary = NULL;
     PT_TRY(pt_model_summary_read(path, &summary));
@@ -81,9 +82,9 @@ static void take_model(pt_job *job)
     }
     job->score = job->options->score >= 0 ? job->options->score : job->model ? job->model->export_score : 0;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    job->threads = job->engine                    ? pt_engine_threads(job->engine)
+    job->threads = job->engine                 ? pt_engine_threads(job->engine)
                    : job->options->threads > 0 ? (int)job->options->threads
-                                                  : (int)(cores > 0 ? cores : 1);
+                                               : (int)(cores > 0 ? cores : 1);
 }
 
 static pt_status scene_options(const pt_job *job, pt_scene_options *out)
@@ -158,8 +159,9 @@ pt_status pt_job_open(const pt_run_options *options, pt_job *out)
         status = group_scenes(&job);
     }
     if (status.code == PT_OK && job.group_count > 1 && (job.kind == PT_JOB_REPLAY || options->dump_tiles)) {
-        status = pt_error(PT_E_USAGE, "--dump-tiles and --engine replay: take one scene (or scenes that touch), "
-                                      "these are %zu apart",
+        status = pt_error(PT_E_USAGE,
+                          "--dump-tiles and --engine replay: take one scene (or scenes that touch), "
+                          "these are %zu apart",
                           job.group_count);
     }
     if (status.code != PT_OK) {

@@ -57,8 +57,9 @@ static pt_status take_real(const pt_option *option, const char *text, const char
     errno = 0;
     double value = strtod(at, end);
     if (*end == at || (**end && **end != ',') || errno == ERANGE || !isfinite(value)) {
-        return wrong(option, text, option->kind == PT_OPTION_REALS ? "must be numbers separated by commas"
-                                                                   : "must be a number");
+        return wrong(option, text,
+                     option->kind == PT_OPTION_REALS ? "must be numbers separated by commas"
+                                                     : "must be a number");
     }
     if (value < option->least || value > option->most) {
         return out_of_range(option, text);
@@ -208,7 +209,8 @@ static pt_status refuse(const pt_command *command, int code, int argc, char **ar
     return pt_error(PT_E_USAGE, "unknown option %s; see pantile %s --help", argv[at], command->name);
 }
 
-pt_status pt_options_parse(const pt_command *command, int argc, char **argv, void *values, pt_texts *arguments)
+pt_status pt_options_parse(const pt_command *command, int argc, char **argv, void *values,
+                           pt_texts *arguments)
 {
     struct option longs[OPTIONS_MAX + 1];
     char shorts[2 * OPTIONS_MAX + 2];

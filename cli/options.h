@@ -1,8 +1,8 @@
-/* One table per command says everything about its options; parsing, --help, the man page, the shell completion and the
- * config reader all work from it, so that they cannot drift apart.
+/* One table per command says everything about its options; parsing, --help, the man page, the shell
+ * completion and the config reader all work from it, so that they cannot drift apart.
  *
- * Values live in a struct of the command; each option names the member by offset. Texts are borrowed from argv or from the
- * config, which outlive the struct.
+ * Values live in a struct of the command; each option names the member by offset. Texts are borrowed from
+ * argv or from the config, which outlive the struct.
  */
 #ifndef PANTILE_CLI_OPTIONS_H
 #define PANTILE_CLI_OPTIONS_H
@@ -36,8 +36,8 @@ typedef enum pt_option_kind {
 } pt_option_kind;
 
 typedef struct pt_option {
-    const char *name; /* without the two hyphens; also the key in a config */
-    char letter;      /* of the short form; 0: none */
+    const char *name;  /* without the two hyphens; also the key in a config */
+    char letter;       /* of the short form; 0: none */
     const char *value; /* placeholder in the help, NULL for flags */
     const char *help;
     pt_option_kind kind;
@@ -58,13 +58,15 @@ typedef struct pt_command {
     bool hidden;
 } pt_command;
 
-/* Sets one option from text, as given on a command line or in a config. PT_E_USAGE names the option and what it takes. */
+/* Sets one option from text, as given on a command line or in a config. PT_E_USAGE names the option and what
+ * it takes. */
 pt_status pt_option_set(const pt_option *option, void *values, const char *text);
 /* The member back to what `defaults` holds, before a list is set anew. */
 void pt_option_reset(const pt_option *option, void *values);
 
 /* Parses argv[1 ...]; argv[0] is the command's name. What is no option goes to `arguments`. */
-pt_status pt_options_parse(const pt_command *command, int argc, char **argv, void *values, pt_texts *arguments);
+pt_status pt_options_parse(const pt_command *command, int argc, char **argv, void *values,
+                           pt_texts *arguments);
 
 pt_status pt_texts_add(pt_texts *texts, const char *text);
 void pt_texts_fini(pt_texts *texts);

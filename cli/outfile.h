@@ -1,7 +1,7 @@
 /* A file that appears under its name only once it is whole.
  *
- * Life cycle: pt_outfile_open -> write to .stream -> pt_outfile_commit -> pt_outfile_close (without commit: removes the
- * partial file).
+ * Life cycle: pt_outfile_open -> write to .stream -> pt_outfile_commit -> pt_outfile_close (without commit:
+ * removes the partial file).
  */
 #ifndef PANTILE_CLI_OUTFILE_H
 #define PANTILE_CLI_OUTFILE_H
@@ -16,8 +16,8 @@ typedef struct pt_outfile {
     bool overwrite;
 } pt_outfile;
 
-/* PT_E_EXISTS when it is there and not `overwrite`, PT_E_WRITE when its folder is missing or read-only: for outputs that
- * are written at the end of a long job. */
+/* PT_E_EXISTS when it is there and not `overwrite`, PT_E_WRITE when its folder is missing or read-only: for
+ * outputs that are written at the end of a long job. */
 pt_status pt_outfile_check(const char *path, bool overwrite);
 pt_status pt_outfile_open(const char *path, bool overwrite, pt_outfile *out);
 pt_status pt_outfile_commit(pt_outfile *file);

@@ -136,13 +136,15 @@ pt_status pt_paths_no_model(void)
 {
     char bundled[256];
     list_bundled(&models, bundled, sizeof bundled);
-    return pt_error(PT_E_USAGE, "no model named; add --model FILE or --model with a bundled one: %s", bundled);
+    return pt_error(PT_E_USAGE, "no model named; add --model FILE or --model with a bundled one: %s",
+                    bundled);
 }
 
 pt_status pt_paths_folder(const char *path, char **out)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = slash ? pt_asprintf("%.*s", slash == path ? 1 : (int)(slash - path), path) : pt_strdup(".");
+    char *folder =
+        slash ? pt_asprintf("%.*s", slash == path ? 1 : (int)(slash - path), path) : pt_strdup(".");
     if (!folder) {
         return PT_NOMEM("a path");
     }

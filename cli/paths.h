@@ -5,8 +5,8 @@
 #include "tiling/base/base.h"
 
 /* The file of that name, else the bundled model or config of that name (with or without its ending): in
- * ../share/pantile/ seen from the program, or in a folder above it that holds the sources. PT_E_INPUT lists the bundled
- * ones. Free *out with pt_free. */
+ * ../share/pantile/ seen from the program, or in a folder above it that holds the sources. PT_E_INPUT lists
+ * the bundled ones. Free *out with pt_free. */
 pt_status pt_paths_model(const char *name, char **out);
 pt_status pt_paths_config(const char *name, char **out);
 

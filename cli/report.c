@@ -70,10 +70,10 @@ static json_t *failed_tiles(const pt_assemble_report *r)
     json_t *array = json_array();
     for (int i = 0; i < r->failed_named; i++) {
         const pt_failed_tile *f = &r->failed_tiles[i];
-        json_array_append_new(
-            array, json_pack("{s:I,s:[I,I,I,I],s:i,s:o}", "tile", (json_int_t)f->tile, "window",
-                             (json_int_t)f->window.x, (json_int_t)f->window.y, (json_int_t)f->window.w,
-                             (json_int_t)f->window.h, "attempts", f->attempts, "reason", text(f->reason)));
+        json_array_append_new(array, json_pack("{s:I,s:[I,I,I,I],s:i,s:o}", "tile", (json_int_t)f->tile,
+                                               "window", (json_int_t)f->window.x, (json_int_t)f->window.y,
+                                               (json_int_t)f->window.w, (json_int_t)f->window.h, "attempts",
+                                               f->attempts, "reason", text(f->reason)));
     }
     return array;
 }
@@ -87,15 +87,15 @@ pt_status pt_report_scene(pt_report *report, const pt_job *job, const pt_scene_i
     }
     pt_job_crs_name(info, crs, sizeof crs);
     double native_gsd[2] = {info->native_gsd_x, info->native_gsd_y};
-    json_t *scene = json_pack(
-        "{s:o,s:s,s:s,s:o,s:[I,I],s:[I,I],s:o,s:f,s:[i,i,i],s:o,s:o,s:I,s:I,s:[i,i,i],s:o,s:o}", "path",
-        text(info->path), "driver", info->driver, "type", info->type, "crs", text(crs), "native_size",
-        (json_int_t)info->native_width, (json_int_t)info->native_height, "size", (json_int_t)info->width,
-        (json_int_t)info->height, "native_gsd", reals(native_gsd, 2), "gsd", info->gsd, "bands",
-        info->bands[0], info->bands[1], info->bands[2], "range_lo", reals(info->range_lo, 3), "range_hi",
-        reals(info->range_hi, 3), "tile", (json_int_t)grid->tile, "overlap", (json_int_t)grid->overlap, "fill",
-        job->fill[0], job->fill[1], job->fill[2], "counts", counts(result), "failed_tiles",
-        failed_tiles(result));
+    json_t *scene =
+        json_pack("{s:o,s:s,s:s,s:o,s:[I,I],s:[I,I],s:o,s:f,s:[i,i,i],s:o,s:o,s:I,s:I,s:[i,i,i],s:o,s:o}",
+                  "path", text(info->path), "driver", info->driver, "type", info->type, "crs", text(crs),
+                  "native_size", (json_int_t)info->native_width, (json_int_t)info->native_height, "size",
+                  (json_int_t)info->width, (json_int_t)info->height, "native_gsd", reals(native_gsd, 2),
+                  "gsd", info->gsd, "bands", info->bands[0], info->bands[1], info->bands[2], "range_lo",
+                  reals(info->range_lo, 3), "range_hi", reals(info->range_hi, 3), "tile",
+                  (json_int_t)grid->tile, "overlap", (json_int_t)grid->overlap, "fill", job->fill[0],
+                  job->fill[1], job->fill[2], "counts", counts(result), "failed_tiles", failed_tiles(result));
     return json_array_append_new(report->scenes, scene) == 0 ? pt_ok() : no_memory();
 }
 

@@ -20,7 +20,7 @@ typedef struct run {
     pt_run_options options;
     pt_job job;
     pt_writer *writer;
-    pt_report *report;   /* NULL: none wanted */
+    pt_report *report;     /* NULL: none wanted */
     pt_overlay **overlays; /* one per group; saved once the output is there */
     pt_assemble_report totals;
     double start; /* seconds */
@@ -161,8 +161,8 @@ static pt_status overlay_path(const char *path, size_t group, char **out)
 {
     const char *dot = strrchr(path, '.');
     size_t stem = dot && !strchr(dot, '/') ? (size_t)(dot - path) : strlen(path);
-    char *name = group == 0 ? pt_strdup(path)
-                            : pt_asprintf("%.*s-%zu%s", (int)stem, path, group + 1, path + stem);
+    char *name =
+        group == 0 ? pt_strdup(path) : pt_asprintf("%.*s-%zu%s", (int)stem, path, group + 1, path + stem);
     if (!name) {
         return PT_NOMEM("the overlay's name");
     }
@@ -213,7 +213,8 @@ static void say_summary(const run *self, double seconds)
 {
     const pt_assemble_report *t = &self->totals;
     if (t->capped > 0) {
-        PT_WARN("tiles hit the cap on proposals or detections, objects may be missing: try a smaller --tile, or raise "
+        PT_WARN("tiles hit the cap on proposals or detections, objects may be missing: try a smaller --tile, "
+                "or raise "
                 "the caps in the model's metadata",
                 PT_I("tiles", t->capped));
     }
@@ -228,10 +229,11 @@ static void say_summary(const run *self, double seconds)
                 PT_F("seconds", seconds), PT_F("mpx_per_s", (double)t->pixels / 1e6 / seconds));
         return;
     }
-    pt_console_line("done    %lld objects, tiles: %lld done, %lld empty, %lld outside, %lld failed; %.2f Mpx/s, "
-                    "%.1f s; %s",
-                    (long long)t->objects, (long long)t->done, (long long)t->empty, (long long)t->outside,
-                    (long long)t->failed, (double)t->pixels / 1e6 / seconds, seconds, self->options.output);
+    pt_console_line(
+        "done    %lld objects, tiles: %lld done, %lld empty, %lld outside, %lld failed; %.2f Mpx/s, "
+        "%.1f s; %s",
+        (long long)t->objects, (long long)t->done, (long long)t->empty, (long long)t->outside,
+        (long long)t->failed, (double)t->pixels / 1e6 / seconds, seconds, self->options.output);
 }
 
 static pt_status work(run *self)
@@ -287,8 +289,10 @@ const pt_command pt_command_run = {
     .name = "run",
     .arguments = "SCENE... -o OUT [OPTION]...",
     .summary = "finds objects in scenes and writes them as polygons",
-    .detail = "Finds objects in georeferenced scenes and writes them as polygons. Scenes are any rasters that GDAL opens "
-              "(also /vsicurl/ and /vsis3/ URLs); those that touch and agree in CRS and pixel size are treated as one, "
+    .detail = "Finds objects in georeferenced scenes and writes them as polygons. Scenes are any rasters "
+              "that GDAL opens "
+              "(also /vsicurl/ and /vsis3/ URLs); those that touch and agree in CRS and pixel size are "
+              "treated as one, "
               "others one after another.",
     .example = "pantile run scene.tif -o buildings.geojson --model buildings_mnv2_fpn --overlay look.png",
     .options = pt_run_option_table,

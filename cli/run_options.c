@@ -8,54 +8,157 @@
 
 /* What both commands take; the same rows stand in both tables. */
 #define SHARED_OPTIONS                                                                                       \
-    {.name = "model", .letter = 'm', .value = "FILE", .kind = PT_OPTION_TEXT, .offset = AT(model),           \
-     .config = true, .help = "model file (.safetensors), or the name of a bundled one"},                     \
-    {.name = "config", .letter = 'c', .value = "FILE", .kind = PT_OPTION_TEXT, .offset = AT(config),         \
-     .help = "options from a YAML file; the command line wins"},                                             \
-    {.name = "score", .value = "S", .kind = PT_OPTION_REAL, .offset = AT(score), .least = 0, .most = 1,      \
-     .words = "", .config = true, .help = "least score of an object [the model's, mostly 0.5]"},             \
-    {.name = "gsd", .value = "M", .kind = PT_OPTION_TEXT, .offset = AT(gsd), .words = "auto native",         \
+    {.name = "model",                                                                                        \
+     .letter = 'm',                                                                                          \
+     .value = "FILE",                                                                                        \
+     .kind = PT_OPTION_TEXT,                                                                                 \
+     .offset = AT(model),                                                                                    \
      .config = true,                                                                                         \
-     .help = "ground sample distance to read at: auto (the model's), native, or metres [auto]"},             \
-    {.name = "bands", .value = "R,G,B", .kind = PT_OPTION_REALS, .offset = AT(bands), .least = 1,            \
-     .most = 65535, .count = 3, .words = "", .config = true,                                                 \
-     .help = "bands to use as red, green and blue [by colour interpretation, else 1,2,3]"},                  \
-    {.name = "range", .value = "LO,HI", .kind = PT_OPTION_REALS, .offset = AT(range), .least = -1e30,        \
-     .most = 1e30, .count = 2, .words = "", .config = true,                                                  \
-     .help = "sample values that become black and white [bytes as they are, others 2-98 %]"},                \
-    {.name = "aoi", .value = "FILE", .kind = PT_OPTION_TEXT, .offset = AT(aoi), .config = true,              \
-     .help = "only inside the polygons of this vector file"},                                                \
-    {.name = "bbox", .value = "X0,Y0,X1,Y1", .kind = PT_OPTION_REALS, .offset = AT(bbox), .least = -1e30,    \
-     .most = 1e30, .count = 4, .words = "", .rare = true, .config = true,                                    \
-     .help = "only inside this box, in the scene's CRS (pixels without a CRS)"},                             \
-    {.name = "threads", .letter = 't', .value = "N", .kind = PT_OPTION_INTEGER, .offset = AT(threads),       \
-     .least = 1, .most = 1024, .words = "", .config = true, .help = "threads [all cores]"},                  \
-    {.name = "tile", .value = "PX", .kind = PT_OPTION_INTEGER, .offset = AT(tile), .least = 64,              \
-     .most = 16384, .words = "", .rare = true, .config = true,                                               \
-     .help = "side of a tile, pixels; a multiple of the model's stride [1024]"},                             \
-    {.name = "overlap", .value = "PX", .kind = PT_OPTION_INTEGER, .offset = AT(overlap), .least = 1,         \
-     .most = 16383, .words = "", .rare = true, .config = true,                                               \
-     .help = "pixels that neighbouring tiles share; larger than most objects [256]"},                        \
-    {.name = "driver", .value = "NAME", .kind = PT_OPTION_TEXTS, .offset = AT(drivers), .words = "",         \
-     .rare = true, .config = true,                                                                           \
-     .help = "allow one more GDAL driver (GTiff, COG, VRT, JP2OpenJPEG, PNG, JPEG are); repeatable"},        \
-    {.name = "require-crs", .kind = PT_OPTION_FLAG, .offset = AT(require_crs), .rare = true,                 \
-     .config = true, .help = "refuse scenes without a CRS in place of writing pixel coordinates"},           \
-    {.name = "strict", .kind = PT_OPTION_FLAG, .offset = AT(strict), .rare = true, .config = true,           \
-     .help = "a GDAL warning during a read fails the tile"},                                                 \
-    {.name = "engine", .value = "WHAT", .kind = PT_OPTION_TEXT, .offset = AT(engine),                        \
-     .words = "model oracle: replay:", .rare = true, .config = true,                                         \
-     .help = "who detects: model; oracle:FILE, the truth from a vector file; replay:DIR, another "           \
-             "program's detections (docs/replay.md) [model]"},                                               \
-    {.name = "quiet", .letter = 'q', .kind = PT_OPTION_FLAG, .offset = AT(console.quiet), .rare = true,      \
-     .config = true, .help = "warnings and errors alone"},                                                   \
-    {.name = "log", .value = "FORMAT", .kind = PT_OPTION_TEXT, .offset = AT(console.log),                    \
-     .words = "text json", .strict = true, .rare = true, .config = true,                                     \
-     .help = "text, or json: one JSON object a line on standard error [text]"},                              \
-    {.name = "verbose", .letter = 'v', .kind = PT_OPTION_COUNT, .offset = AT(console.verbose), .rare = true, \
-     .help = "say more; twice: everything"},                                                                 \
-    {.name = "help", .letter = 'h', .kind = PT_OPTION_FLAG, .offset = AT(help), .rare = true,                \
-     .help = "print the help and leave"}
+     .help = "model file (.safetensors), or the name of a bundled one"},                                     \
+        {.name = "config",                                                                                   \
+         .letter = 'c',                                                                                      \
+         .value = "FILE",                                                                                    \
+         .kind = PT_OPTION_TEXT,                                                                             \
+         .offset = AT(config),                                                                               \
+         .help = "options from a YAML file; the command line wins"},                                         \
+        {.name = "score",                                                                                    \
+         .value = "S",                                                                                       \
+         .kind = PT_OPTION_REAL,                                                                             \
+         .offset = AT(score),                                                                                \
+         .least = 0,                                                                                         \
+         .most = 1,                                                                                          \
+         .words = "",                                                                                        \
+         .config = true,                                                                                     \
+         .help = "least score of an object [the model's, mostly 0.5]"},                                      \
+        {.name = "gsd",                                                                                      \
+         .value = "M",                                                                                       \
+         .kind = PT_OPTION_TEXT,                                                                             \
+         .offset = AT(gsd),                                                                                  \
+         .words = "auto native",                                                                             \
+         .config = true,                                                                                     \
+         .help = "ground sample distance to read at: auto (the model's), native, or metres [auto]"},         \
+        {.name = "bands",                                                                                    \
+         .value = "R,G,B",                                                                                   \
+         .kind = PT_OPTION_REALS,                                                                            \
+         .offset = AT(bands),                                                                                \
+         .least = 1,                                                                                         \
+         .most = 65535,                                                                                      \
+         .count = 3,                                                                                         \
+         .words = "",                                                                                        \
+         .config = true,                                                                                     \
+         .help = "bands to use as red, green and blue [by colour interpretation, else 1,2,3]"},              \
+        {.name = "range",                                                                                    \
+         .value = "LO,HI",                                                                                   \
+         .kind = PT_OPTION_REALS,                                                                            \
+         .offset = AT(range),                                                                                \
+         .least = -1e30,                                                                                     \
+         .most = 1e30,                                                                                       \
+         .count = 2,                                                                                         \
+         .words = "",                                                                                        \
+         .config = true,                                                                                     \
+         .help = "sample values that become black and white [bytes as they are, others 2-98 %]"},            \
+        {.name = "aoi",                                                                                      \
+         .value = "FILE",                                                                                    \
+         .kind = PT_OPTION_TEXT,                                                                             \
+         .offset = AT(aoi),                                                                                  \
+         .config = true,                                                                                     \
+         .help = "only inside the polygons of this vector file"},                                            \
+        {.name = "bbox",                                                                                     \
+         .value = "X0,Y0,X1,Y1",                                                                             \
+         .kind = PT_OPTION_REALS,                                                                            \
+         .offset = AT(bbox),                                                                                 \
+         .least = -1e30,                                                                                     \
+         .most = 1e30,                                                                                       \
+         .count = 4,                                                                                         \
+         .words = "",                                                                                        \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "only inside this box, in the scene's CRS (pixels without a CRS)"},                         \
+        {.name = "threads",                                                                                  \
+         .letter = 't',                                                                                      \
+         .value = "N",                                                                                       \
+         .kind = PT_OPTION_INTEGER,                                                                          \
+         .offset = AT(threads),                                                                              \
+         .least = 1,                                                                                         \
+         .most = 1024,                                                                                       \
+         .words = "",                                                                                        \
+         .config = true,                                                                                     \
+         .help = "threads [all cores]"},                                                                     \
+        {.name = "tile",                                                                                     \
+         .value = "PX",                                                                                      \
+         .kind = PT_OPTION_INTEGER,                                                                          \
+         .offset = AT(tile),                                                                                 \
+         .least = 64,                                                                                        \
+         .most = 16384,                                                                                      \
+         .words = "",                                                                                        \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "side of a tile, pixels; a multiple of the model's stride [1024]"},                         \
+        {.name = "overlap",                                                                                  \
+         .value = "PX",                                                                                      \
+         .kind = PT_OPTION_INTEGER,                                                                          \
+         .offset = AT(overlap),                                                                              \
+         .least = 1,                                                                                         \
+         .most = 16383,                                                                                      \
+         .words = "",                                                                                        \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "pixels that neighbouring tiles share; larger than most objects [256]"},                    \
+        {.name = "driver",                                                                                   \
+         .value = "NAME",                                                                                    \
+         .kind = PT_OPTION_TEXTS,                                                                            \
+         .offset = AT(drivers),                                                                              \
+         .words = "",                                                                                        \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "allow one more GDAL driver (GTiff, COG, VRT, JP2OpenJPEG, PNG, JPEG are); repeatable"},    \
+        {.name = "require-crs",                                                                              \
+         .kind = PT_OPTION_FLAG,                                                                             \
+         .offset = AT(require_crs),                                                                          \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "refuse scenes without a CRS in place of writing pixel coordinates"},                       \
+        {.name = "strict",                                                                                   \
+         .kind = PT_OPTION_FLAG,                                                                             \
+         .offset = AT(strict),                                                                               \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "a GDAL warning during a read fails the tile"},                                             \
+        {.name = "engine",                                                                                   \
+         .value = "WHAT",                                                                                    \
+         .kind = PT_OPTION_TEXT,                                                                             \
+         .offset = AT(engine),                                                                               \
+         .words = "model oracle: replay:",                                                                   \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "who detects: model; oracle:FILE, the truth from a vector file; replay:DIR, another "       \
+                 "program's detections (docs/replay.md) [model]"},                                           \
+        {.name = "quiet",                                                                                    \
+         .letter = 'q',                                                                                      \
+         .kind = PT_OPTION_FLAG,                                                                             \
+         .offset = AT(console.quiet),                                                                        \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "warnings and errors alone"},                                                               \
+        {.name = "log",                                                                                      \
+         .value = "FORMAT",                                                                                  \
+         .kind = PT_OPTION_TEXT,                                                                             \
+         .offset = AT(console.log),                                                                          \
+         .words = "text json",                                                                               \
+         .strict = true,                                                                                     \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "text, or json: one JSON object a line on standard error [text]"},                          \
+        {.name = "verbose",                                                                                  \
+         .letter = 'v',                                                                                      \
+         .kind = PT_OPTION_COUNT,                                                                            \
+         .offset = AT(console.verbose),                                                                      \
+         .rare = true,                                                                                       \
+         .help = "say more; twice: everything"},                                                             \
+    {                                                                                                        \
+        .name = "help", .letter = 'h', .kind = PT_OPTION_FLAG, .offset = AT(help), .rare = true,             \
+        .help = "print the help and leave"                                                                   \
+    }
 
 /* clang-format off */
 const pt_option pt_run_option_table[] = {
@@ -105,7 +208,8 @@ static pt_status load_config(const char *name, pt_run_options *options)
 pt_status pt_run_options_read(const pt_command *command, int argc, char **argv, pt_run_options *out)
 {
     pt_run_options options = pt_run_defaults();
-    /* The first pass finds --config and every mistake; only then the file is read and the line parsed over it. */
+    /* The first pass finds --config and every mistake; only then the file is read and the line parsed over
+     * it. */
     pt_status status = pt_options_parse(command, argc, argv, &options, &options.scenes);
     if (status.code == PT_OK && options.config && !options.help) {
         const char *config = options.config;

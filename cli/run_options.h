@@ -20,7 +20,11 @@ typedef struct pt_run_options {
     pt_config *loaded; /* texts may point into it */
 } pt_run_options;
 
-enum { PT_SHARED_OPTIONS = 19, PT_RUN_OPTIONS = PT_SHARED_OPTIONS + 8, PT_PLAN_OPTIONS = PT_SHARED_OPTIONS + 1 };
+enum {
+    PT_SHARED_OPTIONS = 19,
+    PT_RUN_OPTIONS = PT_SHARED_OPTIONS + 8,
+    PT_PLAN_OPTIONS = PT_SHARED_OPTIONS + 1
+};
 extern const pt_option pt_run_option_table[PT_RUN_OPTIONS];
 extern const pt_option pt_plan_option_table[PT_PLAN_OPTIONS];
 

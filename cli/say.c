@@ -11,7 +11,8 @@ void pt_job_crs_name(const pt_scene_info *info, char *out, size_t size)
         snprintf(out, size, "none");
         return;
     }
-    /* WKT2 ends in the identifier of the whole, WKT1 in its AUTHORITY; else the name is the first quoted text. */
+    /* WKT2 ends in the identifier of the whole, WKT1 in its AUTHORITY; else the name is the first quoted
+     * text. */
     const char *id = NULL;
     for (const char *at = wkt; (at = strstr(at, "\"EPSG\"")); at++) {
         id = at + strlen("\"EPSG\"");

@@ -4,15 +4,16 @@
 
 #include "tiling/base/base.h"
 
-/* Blocks both signals in the calling thread and those it starts later, and waits for them in a thread of its own. Once per
- * process, before other threads start. */
+/* Blocks both signals in the calling thread and those it starts later, and waits for them in a thread of its
+ * own. Once per process, before other threads start. */
 pt_status pt_stop_watch(void);
 
 /* The signal that came, or 0. */
 int pt_stop_signal(void);
 
-/* `stop` is called once from the watching thread when a signal comes, at once when one has come already; NULL: nobody. The
- * call returns only when no earlier `stop` is running any more, so that what it used may be freed. */
+/* `stop` is called once from the watching thread when a signal comes, at once when one has come already;
+ * NULL: nobody. The call returns only when no earlier `stop` is running any more, so that what it used may be
+ * freed. */
 typedef void pt_stop_function(void *user);
 void pt_stop_call(pt_stop_function *stop, void *user);
 

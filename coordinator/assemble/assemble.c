@@ -75,8 +75,7 @@ pt_status pt_assembler_new(const pt_grid *grid, const pt_assemble_options *optio
 
 static pt_status assign(const pt_assembler *a, pt_link *link, int64_t tile, int attempt)
 {
-    pt_assignment assignment = {
-        .tile = tile, .window = pt_grid_window(&a->grid, tile), .attempt = attempt};
+    pt_assignment assignment = {.tile = tile, .window = pt_grid_window(&a->grid, tile), .attempt = attempt};
     return pt_link_assign(link, &assignment);
 }
 

@@ -1,16 +1,15 @@
 /* Assigns tiles, takes results, and turns them into finished features: stitch, vectorise, spool, sort, write.
  *
- * Tiles go out row by row, so that seams close early. A tile that could not be read (PT_E_READ) is tried again;
- * after options.attempts tries, or at once for PT_E_TILE, it is failed: counted, named, and the rest goes on. Any
- * other code fails the job. What is written is a function of the set of detections alone, in an order that does
- * not depend on who was when done (docs/decisions/0003-output-order.md).
+ * Tiles go out row by row, so that seams close early. A tile that could not be read (PT_E_READ) is tried
+ * again; after options.attempts tries, or at once for PT_E_TILE, it is failed: counted, named, and the rest
+ * goes on. Any other code fails the job. What is written is a function of the set of detections alone, in an
+ * order that does not depend on who was when done (docs/decisions/0003-output-order.md).
  *
  * Life cycle, one assembler per scene:
  *   pt_assembler_new(&grid, &options, &assembler)
- *   pt_assembler_run(assembler, link)              returns when every tile of the grid is done, empty or failed
- *   pt_assembler_write(assembler, writer, overlay) after a good run
- *   pt_assembler_report(assembler); pt_assembler_free(&assembler)
- * Not thread-safe.
+ *   pt_assembler_run(assembler, link)              returns when every tile of the grid is done, empty or
+ * failed pt_assembler_write(assembler, writer, overlay) after a good run pt_assembler_report(assembler);
+ * pt_assembler_free(&assembler) Not thread-safe.
  */
 #ifndef PANTILE_COORDINATOR_ASSEMBLE_ASSEMBLE_H
 #define PANTILE_COORDINATOR_ASSEMBLE_ASSEMBLE_H
@@ -33,11 +32,11 @@ typedef struct pt_failed_tile {
 typedef struct pt_assemble_report {
     int64_t tiles; /* of the grid */
     int64_t done, empty, outside, failed;
-    int64_t retries; /* assignments beyond the first of a tile */
-    int64_t capped;  /* tiles that hit a cap on proposals or detections */
-    int64_t pixels;  /* of the windows that were inferred; shared pixels count for each */
-    int64_t objects; /* features spooled */
-    int64_t dropped; /* objects with nothing left above the least area */
+    int64_t retries;                    /* assignments beyond the first of a tile */
+    int64_t capped;                     /* tiles that hit a cap on proposals or detections */
+    int64_t pixels;                     /* of the windows that were inferred; shared pixels count for each */
+    int64_t objects;                    /* features spooled */
+    int64_t dropped;                    /* objects with nothing left above the least area */
     double read_seconds, infer_seconds; /* summed over workers */
     pt_stitch_stats stitch;
     pt_failed_tile failed_tiles[PT_FAILED_TILES_NAMED]; /* the first ones, by tile once the run is over */

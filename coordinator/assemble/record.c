@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-/* Everything but the geometry; followed by polygons: ring count, then per ring point count and coordinates. */
+/* Everything but the geometry; followed by polygons: ring count, then per ring point count and coordinates.
+ */
 typedef struct head {
     int64_t anchor_x, anchor_y;
     uint64_t polygons;

@@ -1,4 +1,5 @@
-/* A feature as bytes for the spool: native byte order, read back by the same process alone. Private to the folder. */
+/* A feature as bytes for the spool: native byte order, read back by the same process alone. Private to the
+ * folder. */
 #ifndef PANTILE_COORDINATOR_ASSEMBLE_RECORD_H
 #define PANTILE_COORDINATOR_ASSEMBLE_RECORD_H
 

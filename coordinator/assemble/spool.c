@@ -184,8 +184,8 @@ static pt_status read_record(const pt_spool *spool, const key *k, unsigned char 
     return pt_ok();
 }
 
-/* Orders keys [first, last) that are equal but for their records' bytes. Such runs are two or three long: distinct
- * objects hardly ever share their anchor, score and area, so insertion sort will do. */
+/* Orders keys [first, last) that are equal but for their records' bytes. Such runs are two or three long:
+ * distinct objects hardly ever share their anchor, score and area, so insertion sort will do. */
 static pt_status sort_ties(pt_spool *spool, size_t first, size_t last)
 {
     pt_status status = pt_ok();

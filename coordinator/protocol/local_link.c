@@ -1,4 +1,5 @@
-/* The in-process link: two bounded rings under one mutex. Tiles take seconds, so one lock is never contended. */
+/* The in-process link: two bounded rings under one mutex. Tiles take seconds, so one lock is never contended.
+ */
 #include "coordinator/protocol/link.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
-/* Anything that turns a window of pixels into instances: the engine, an oracle that reads the truth from a vector layer, a
- * replay of another program's detections. Invalid pixels never belong to an instance. One detector belongs to one thread.
+/* Anything that turns a window of pixels into instances: the engine, an oracle that reads the truth from a
+ * vector layer, a replay of another program's detections. Invalid pixels never belong to an instance. One
+ * detector belongs to one thread.
  *
  * Life cycle: pt_detector_new_... -> pt_detector_detect per window -> pt_detector_free.
  */
@@ -27,23 +28,24 @@ struct pt_detector {
 
 /* The Mask R-CNN engine; `engine` is borrowed until free. */
 pt_status pt_detector_new_engine(pt_engine *engine, pt_rect scene, pt_detector **out);
-/* Truth from a vector layer, cut at the window's edges and at invalid pixels as a network would see it; score 1, no
- * probabilities. `scene` is borrowed until free. */
+/* Truth from a vector layer, cut at the window's edges and at invalid pixels as a network would see it; score
+ * 1, no probabilities. `scene` is borrowed until free. */
 pt_status pt_detector_new_oracle(const char *path, const pt_scene *scene, pt_detector **out);
-/* Detections that another program made for the tiles of a dump (docs/replay.md): DIR/<tile>.json. PT_E_INPUT names the
- * file, the detection and the key at fault. */
+/* Detections that another program made for the tiles of a dump (docs/replay.md): DIR/<tile>.json. PT_E_INPUT
+ * names the file, the detection and the key at fault. */
 pt_status pt_detector_new_replay(const char *dir, pt_rect scene, double min_score, pt_detector **out);
-/* Writes every window to DIR/<tile>.ppm, then asks `inner`, which it takes on success. The folder must exist. */
+/* Writes every window to DIR/<tile>.ppm, then asks `inner`, which it takes on success. The folder must exist.
+ */
 pt_status pt_detector_new_dump(const char *dir, pt_detector *inner, pt_detector **out);
 
-/* Appends what is in the window, in scene pixels. `tile` names it in messages. *capped is set when a cap on proposals or
- * detections was hit, and left alone otherwise. */
-pt_status pt_detector_detect(pt_detector *detector, int64_t tile, const pt_window *window, pt_instance_list *out,
-                             bool *capped);
+/* Appends what is in the window, in scene pixels. `tile` names it in messages. *capped is set when a cap on
+ * proposals or detections was hit, and left alone otherwise. */
+pt_status pt_detector_detect(pt_detector *detector, int64_t tile, const pt_window *window,
+                             pt_instance_list *out, bool *capped);
 void pt_detector_free(pt_detector **detector);
 
-/* DIR/tiles.json: the grid's windows and what else another program must know. Makes DIR if it is missing. PT_E_EXISTS
- * when there is one already and not `overwrite`. `gsd` in metres, 0 unknown. */
+/* DIR/tiles.json: the grid's windows and what else another program must know. Makes DIR if it is missing.
+ * PT_E_EXISTS when there is one already and not `overwrite`. `gsd` in metres, 0 unknown. */
 pt_status pt_dump_describe(const char *dir, const pt_grid *grid, double gsd, const uint8_t fill[3],
                            bool overwrite);
 

@@ -100,8 +100,8 @@ pt_status pt_dump_describe(const char *dir, const pt_grid *grid, double gsd, con
     pt_status status = pt_ok();
     json_t *root = NULL;
     if (!overwrite && access(path, F_OK) == 0) {
-        status = pt_error(PT_E_EXISTS, "%s: there is a dump already; name another folder or add --overwrite",
-                          dir);
+        status =
+            pt_error(PT_E_EXISTS, "%s: there is a dump already; name another folder or add --overwrite", dir);
         goto out;
     }
     root = describe(grid, gsd, fill);

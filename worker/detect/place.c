@@ -118,8 +118,8 @@ pt_status pt_place_detection(pt_placer *placer, const pt_window *window, const p
     /* One pixel of zeros around, where the window has it: outlines at sub-pixel accuracy need both sides. */
     area = pt_rect_intersect(pt_rect_margin(area, 1), (pt_rect){0, 0, width, height});
     size_t pixels = (size_t)pt_rect_area(area);
-    PT_TRY(
-        pt_grow(&placer->probabilities, &placer->probability_capacity, pixels, sizeof *placer->probabilities));
+    PT_TRY(pt_grow(&placer->probabilities, &placer->probability_capacity, pixels,
+                   sizeof *placer->probabilities));
     PT_TRY(reserve_bytes(placer, area));
     pt_engine_paste_mask(detection, mask_size, area, placer->probabilities);
     for (size_t i = 0; i < pixels; i++) {

@@ -18,12 +18,13 @@ typedef struct pt_placer {
 
 void pt_placer_fini(pt_placer *placer);
 
-/* Pastes a detection (pixels of the window) and appends it as an instance with probabilities; appends nothing when no
- * valid pixel is above one half. */
+/* Pastes a detection (pixels of the window) and appends it as an instance with probabilities; appends nothing
+ * when no valid pixel is above one half. */
 pt_status pt_place_detection(pt_placer *placer, const pt_window *window, const pt_detection *detection,
                              int mask_size, pt_instance_list *out);
 
-/* Appends an instance without probabilities from `bytes` (0 or 1) over `area`, scene pixels inside the window. */
+/* Appends an instance without probabilities from `bytes` (0 or 1) over `area`, scene pixels inside the
+ * window. */
 pt_status pt_place_mask(pt_placer *placer, const pt_window *window, pt_rect area, const uint8_t *bytes,
                         int32_t class_id, float score, pt_instance_list *out);
 

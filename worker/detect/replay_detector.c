@@ -19,9 +19,10 @@ static pt_status read_file(const char *path, char **text, size_t *size)
 {
     FILE *file = fopen(path, "rb");
     if (!file) {
-        return pt_error(PT_E_INPUT,
-                        "%s: %s; let the other program write one file for each tile of the dump (docs/replay.md)",
-                        path, strerror(errno));
+        return pt_error(
+            PT_E_INPUT,
+            "%s: %s; let the other program write one file for each tile of the dump (docs/replay.md)", path,
+            strerror(errno));
     }
     pt_status status = pt_ok();
     char *buffer = NULL;
@@ -55,8 +56,7 @@ static pt_status load(const char *path, int64_t tile, const pt_window *window, p
     char *text = NULL;
     size_t size = 0;
     PT_TRY(read_file(path, &text, &size));
-    pt_status status =
-        pt_replay_parse(text, size, tile, (int)window->rect.w, (int)window->rect.h, out);
+    pt_status status = pt_replay_parse(text, size, tile, (int)window->rect.w, (int)window->rect.h, out);
     pt_free(text);
     return pt_context(status, "%s", path);
 }

@@ -30,10 +30,11 @@ static pt_status read_box(const json_t *item, size_t index, const limits *l, pt_
         v[i] = json_number_value(number);
     }
     if (!(v[0] >= 0 && v[1] >= 0 && v[2] > v[0] && v[3] > v[1] && v[2] <= l->width && v[3] <= l->height)) {
-        return pt_error(PT_E_INPUT,
-                        "detection %zu: \"box\" [%g, %g, %g, %g] must lie inside the window of %d x %d pixels "
-                        "and have x0 < x1, y0 < y1",
-                        index, v[0], v[1], v[2], v[3], l->width, l->height);
+        return pt_error(
+            PT_E_INPUT,
+            "detection %zu: \"box\" [%g, %g, %g, %g] must lie inside the window of %d x %d pixels "
+            "and have x0 < x1, y0 < y1",
+            index, v[0], v[1], v[2], v[3], l->width, l->height);
     }
     out->x0 = (float)v[0];
     out->y0 = (float)v[1];

@@ -21,8 +21,8 @@ typedef struct worker {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     slot slots[SLOTS];
-    int full;     /* slots read, not yet inferred; a slot belongs to the reader while it is not counted here */
-    bool ended;   /* the reader sends no more */
+    int full;   /* slots read, not yet inferred; a slot belongs to the reader while it is not counted here */
+    bool ended; /* the reader sends no more */
     bool aborted; /* the inferring thread takes no more */
 } worker;
 

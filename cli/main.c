@@ -1,0 +1,29 @@
+/* The program's entry: makes sure that OpenBLAS runs its fast kernels, then picks the command. */
+#include "cli/commands.h"
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* An OpenBLAS older than the CPU falls back to slow kernels and reads the cure, an environment variable, as
+ * it is loaded: only a fresh start of the program helps. The engine asks for none once the variable is set,
+ * which ends the loop; ours ends it even if that should fail. */
+static void restart_with_fast_blas(char **argv)
+{
+    const char *name;
+    const char *value;
+    if (getenv("PANTILE_RESTARTED") || !pt_engine_blas_core_fix(&name, &value)) {
+        return;
+    }
+    if (setenv(name, value, 0) == 0 && setenv("PANTILE_RESTARTED", "1", 1) == 0) {
+        execv("/proc/self/exe", argv); /* on failure we go on, only slower: pt_engine_open says so */
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 0) {
+        restart_with_fast_blas(argv);
+    }
+    return pt_program(argc, argv);
+}
