@@ -20,6 +20,40 @@ void pt_polygons_fini(pt_polygons *polygons)
     *polygons = (pt_polygons){0};
 }
 
+static pt_status polygon_copy(const pt_polygon *from, pt_polygon *to)
+{
+    to->rings = pt_calloc(from->count, sizeof *to->rings);
+    if (!to->rings) {
+        return PT_NOMEM("an object's polygon");
+    }
+    to->count = from->count;
+    for (size_t i = 0; i < from->count; i++) {
+        size_t points = from->rings[i].count;
+        to->rings[i] = (pt_ring){pt_alloc(points, 2 * sizeof(double)), points};
+        if (!to->rings[i].xy) {
+            return PT_NOMEM("an object's polygon");
+        }
+        memcpy(to->rings[i].xy, from->rings[i].xy, points * 2 * sizeof(double));
+    }
+    return pt_ok();
+}
+
+pt_status pt_polygons_copy(const pt_polygons *polygons, pt_polygons *out)
+{
+    pt_polygons copy = {pt_calloc(polygons->count, sizeof *copy.items), polygons->count};
+    pt_status status = copy.items ? pt_ok() : PT_NOMEM("an object's polygons");
+    for (size_t i = 0; i < polygons->count && status.code == PT_OK; i++) {
+        status = polygon_copy(&polygons->items[i], &copy.items[i]);
+    }
+    if (status.code != PT_OK) {
+        copy.count = copy.items ? copy.count : 0;
+        pt_polygons_fini(&copy);
+        return status;
+    }
+    *out = copy;
+    return pt_ok();
+}
+
 double pt_ring_area(const pt_ring *ring)
 {
     double twice = 0;

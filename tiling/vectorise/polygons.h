@@ -14,6 +14,7 @@ typedef struct pt_polygons {
 } pt_polygons;
 
 void pt_polygons_fini(pt_polygons *polygons);
+pt_status pt_polygons_copy(const pt_polygons *polygons, pt_polygons *out);
 
 /* Square pixels; positive for a ring wound as feature.h wants an exterior. */
 double pt_ring_area(const pt_ring *ring);

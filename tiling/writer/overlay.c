@@ -20,7 +20,7 @@ struct pt_overlay {
 /* Bright colours that differ from roofs and vegetation and from each other, for classes 1, 2, ... in turn. */
 static const uint8_t palette[][3] = {{255, 220, 0},  {0, 220, 255},  {255, 64, 200}, {120, 255, 60},
                                      {255, 130, 20}, {90, 130, 255}, {255, 80, 80},  {200, 255, 220}};
-enum { FILL_PERCENT = 22, HALO_PERCENT = 55, LINE_PIXELS = 2, HALO_PIXELS = 4 };
+enum { FILL_PERCENT = 16, HALO_PERCENT = 55, LINE_PIXELS = 2, HALO_PIXELS = 4 };
 
 static bool overlay_bytes(int width, int height, size_t *out)
 {
