@@ -52,7 +52,7 @@ pt_status pt_engine_open(const char *model_path, const pt_engine_options *option
 {
     pt_engine_options defaults = pt_engine_defaults();
     const pt_engine_options *o = options ? options : &defaults;
-    if (!model_path || o->max_detections < 0 || o->max_detections > MAX_DETECTIONS || o->score_threshold > 1) {
+    if (!model_path || o->max_detections < 0 || o->max_detections > MAX_DETECTIONS || !(o->score_threshold <= 1)) {
         return pt_error(PT_E_USAGE,
                         "the engine needs a model, a score threshold of at most 1 and at most %d detections",
                         MAX_DETECTIONS);

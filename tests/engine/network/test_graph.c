@@ -1,0 +1,199 @@
+/* The memory plan: values that live at the same time never share memory, and little more is taken than must be. */
+#include "engine/graph/graph.h"
+#include "tests/engine/kernels/random.h"
+#include "tiling/base/alloc.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static pt_backend *backend;
+
+static int open_backend(void **state)
+{
+    (void)state;
+    return pt_backend_open("portable", 1, &backend).code;
+}
+
+static int close_backend(void **state)
+{
+    (void)state;
+    pt_backend_close(&backend);
+    return 0;
+}
+
+/* A convolution with weights of `scale`, so that a chain of them computes something known. */
+static int add_layer(pt_graph *graph, int in, int out, int kernel, int stride, float weight)
+{
+    pt_conv_spec spec = {in, out, kernel, kernel, stride, kernel / 2, 1, PT_ACT_NONE};
+    size_t count = (size_t)(in * out * kernel * kernel);
+    float *w = pt_alloc_aligned(count, sizeof *w), *b = pt_alloc_aligned((size_t)out, sizeof *b);
+    assert_true(w && b);
+    for (size_t i = 0; i < count; i++) {
+        w[i] = weight;
+    }
+    memset(b, 0, (size_t)out * sizeof *b);
+    pt_conv *conv = NULL;
+    int layer = -1;
+    assert_int_equal(backend->ops->conv_new(backend, &spec, w, b, &conv).code, PT_OK);
+    assert_int_equal(pt_graph_layer(graph, conv, &spec, &layer).code, PT_OK);
+    return layer;
+}
+
+static pt_graph *new_graph(int channels, int *input)
+{
+    pt_graph *graph = NULL;
+    assert_int_equal(pt_graph_new(backend, &graph).code, PT_OK);
+    assert_int_equal(pt_graph_input(graph, channels, input).code, PT_OK);
+    return graph;
+}
+
+static void test_chain(void **state)
+{
+    (void)state;
+    int at;
+    pt_graph *graph = new_graph(1, &at);
+    int input = at, layer = add_layer(graph, 1, 1, 1, 1, 2);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(pt_graph_conv(graph, layer, at, -1, &at).code, PT_OK);
+    }
+    assert_int_equal(pt_graph_plan(graph, 16, 16).code, PT_OK);
+    assert_int_equal(pt_graph_arena_bytes(graph), 2 * 16 * 16 * sizeof(float)); /* to and fro */
+    pt_map in = pt_graph_map(graph, input);
+    for (int i = 0; i < 256; i++) {
+        in.data[i] = (float)i;
+    }
+    pt_graph_run(graph, NULL, NULL);
+    pt_map out = pt_graph_map(graph, at);
+    for (int i = 0; i < 256; i++) {
+        assert_true(out.data[i] == 256.0f * (float)i);
+    }
+    pt_graph_free(&graph);
+    assert_null(graph);
+    pt_graph_free(&graph);
+}
+
+/* y = 3x + x: the summand's memory is the result's, unless the summand is read later. */
+static void test_sums_in_place(void **state)
+{
+    (void)state;
+    for (int kept = 0; kept < 2; kept++) {
+        int input, once, sum;
+        pt_graph *graph = new_graph(1, &input);
+        int one = add_layer(graph, 1, 1, 1, 1, 1), three = add_layer(graph, 1, 1, 1, 1, 3);
+        assert_int_equal(pt_graph_conv(graph, one, input, -1, &once).code, PT_OK);
+        assert_int_equal(pt_graph_conv(graph, three, input, once, &sum).code, PT_OK);
+        if (kept) {
+            pt_graph_keep(graph, once, PT_STEP_MASKS);
+        }
+        assert_int_equal(pt_graph_plan(graph, 4, 4).code, PT_OK);
+        assert_int_equal(pt_graph_memory(graph, once) == pt_graph_memory(graph, sum), !kept);
+        pt_map in = pt_graph_map(graph, input);
+        for (int i = 0; i < 16; i++) {
+            in.data[i] = (float)i;
+        }
+        pt_graph_run(graph, NULL, NULL);
+        assert_true(pt_graph_memory(graph, sum)[5] == 20);
+        assert_true(!kept || pt_graph_memory(graph, once)[5] == 5);
+        pt_graph_free(&graph);
+    }
+}
+
+/* Random graphs: each kept value holds what a run that shares no memory would leave. */
+static void test_random_graphs(void **state)
+{
+    (void)state;
+    randoms r = {30};
+    for (int round = 0; round < 60; round++) {
+        enum { NODES = 14 };
+        int values[NODES + 1], buffer;
+        double wanted[NODES + 1] = {1};
+        bool kept[NODES + 1] = {false};
+        pt_graph *graph = new_graph(1, &values[0]);
+        for (int i = 1; i <= NODES; i++) {
+            int from = random_int(&r, 0, i - 1), add = random_int(&r, -1, i - 1);
+            float weight = (float)random_int(&r, -2, 2);
+            int layer = add_layer(graph, 1, 1, 1, 1, weight);
+            assert_int_equal(pt_graph_conv(graph, layer, values[from], add < 0 ? -1 : values[add], &values[i]).code,
+                             PT_OK);
+            wanted[i] = (double)weight * wanted[from] + (add < 0 ? 0 : wanted[add]);
+            kept[i] = random_int(&r, 0, 2) == 0;
+            if (kept[i]) {
+                pt_graph_keep(graph, values[i], PT_STEP_BOXES);
+            }
+        }
+        assert_int_equal(pt_graph_buffer(graph, 50, PT_STEP_BOXES, PT_STEP_BOXES, &buffer).code, PT_OK);
+        assert_int_equal(pt_graph_plan(graph, 3, 5).code, PT_OK);
+        pt_map in = pt_graph_map(graph, values[0]);
+        for (int i = 0; i < 15; i++) {
+            in.data[i] = 1;
+        }
+        pt_graph_run(graph, NULL, NULL);
+        for (int i = 0; i < 50; i++) {
+            pt_graph_memory(graph, buffer)[i] = -77; /* in use beside the kept ones */
+        }
+        for (int i = 1; i <= NODES; i++) {
+            pt_map map = pt_graph_map(graph, values[i]);
+            for (int p = 0; kept[i] && p < 15; p++) {
+                assert_true((double)map.data[p] == wanted[i]);
+            }
+        }
+        pt_graph_free(&graph);
+    }
+}
+
+static void test_shapes_and_sizes(void **state)
+{
+    (void)state;
+    int input, a, b, c;
+    pt_graph *graph = new_graph(2, &input);
+    int halve = add_layer(graph, 2, 2, 3, 2, 1);
+    assert_int_equal(pt_graph_conv(graph, halve, input, -1, &a).code, PT_OK);
+    assert_int_equal(pt_graph_pool(graph, a, 3, 2, 1, &b).code, PT_OK);
+    assert_int_equal(pt_graph_upsample_add(graph, b, a, &c).code, PT_OK);
+    assert_int_equal(pt_graph_plan(graph, 33, 64).code, PT_OK);
+    pt_map map = pt_graph_map(graph, b);
+    assert_true(map.c == 2 && map.n == 1 && map.h == 9 && map.w == 16);
+    map = pt_graph_map(graph, c);
+    assert_true(map.h == 17 && map.w == 32);
+    size_t large = pt_graph_arena_bytes(graph);
+    long before = pt_alloc_count();
+    assert_int_equal(pt_graph_plan(graph, 8, 8).code, PT_OK);
+    assert_int_equal(pt_graph_plan(graph, 33, 64).code, PT_OK);
+    assert_int_equal(pt_alloc_count(), before);
+    assert_int_equal(pt_graph_arena_bytes(graph), large);
+    assert_int_equal(pt_graph_plan(graph, 0, 8).code, PT_E_USAGE);
+    assert_int_equal(pt_graph_plan(graph, 1 << 20, 1 << 20).code, PT_E_NOMEM);
+    pt_graph_free(&graph);
+}
+
+static void test_bad_graphs(void **state)
+{
+    (void)state;
+    int input, out, other;
+    pt_graph *graph = new_graph(2, &input);
+    int narrow = add_layer(graph, 3, 2, 1, 1, 1), wide = add_layer(graph, 2, 4, 1, 1, 1);
+    assert_int_equal(pt_graph_conv(graph, narrow, input, -1, &out).code, PT_E_INPUT);
+    assert_int_equal(pt_graph_conv(graph, wide, input, input, &out).code, PT_E_INPUT);
+    assert_int_equal(pt_graph_conv(graph, wide, input, -1, &out).code, PT_OK);
+    assert_int_equal(pt_graph_upsample_add(graph, out, input, &other).code, PT_E_INPUT);
+    assert_int_equal(pt_graph_pool(graph, out, 9, 1, 0, &other).code, PT_OK);
+    assert_int_equal(pt_graph_plan(graph, 4, 4).code, PT_E_USAGE); /* the window does not fit */
+    assert_int_equal(pt_graph_plan(graph, 9, 9).code, PT_OK);
+    pt_graph_free(&graph);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_sums_in_place),
+        cmocka_unit_test(test_random_graphs),
+        cmocka_unit_test(test_shapes_and_sizes),
+        cmocka_unit_test(test_bad_graphs),
+    };
+    return cmocka_run_group_tests(tests, open_backend, close_backend);
+}

@@ -1,0 +1,87 @@
+#include "tests/engine/network/tiny.h"
+
+#include "tests/engine/kernels/random.h"
+#include "tests/engine/model/builder.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static size_t count_of(const build_tensor *t)
+{
+    size_t count = 1;
+    for (int i = 0; i < t->dims; i++) {
+        count *= (size_t)t->shape[i];
+    }
+    return count;
+}
+
+static bool ends_in(const char *name, const char *ending)
+{
+    size_t a = strlen(name), b = strlen(ending);
+    return a >= b && strcmp(name + a - b, ending) == 0;
+}
+
+/* Weights that keep the size of activations about as it is. */
+static void soften(builder *b)
+{
+    randoms r = {99};
+    for (size_t i = 0; i < b->count; i++) {
+        build_tensor *t = &b->tensors[i];
+        size_t count = count_of(t);
+        if (t->dims == 1) {
+            bool factor = ends_in(t->name, "bn1.weight") || ends_in(t->name, "bn2.weight") ||
+                          ends_in(t->name, "bn3.weight") || ends_in(t->name, "running_var") ||
+                          ends_in(t->name, "downsample.1.weight");
+            random_fill(&r, t->values, count, factor ? .5f : -.2f, factor ? 1 : .2f);
+        } else {
+            float bound = sqrtf(4.0f * (float)t->shape[0] / (float)count);
+            random_fill(&r, t->values, count, -bound, bound);
+        }
+    }
+}
+
+char *tiny_model(tiny_kind kind)
+{
+    builder b = kind == TINY_MOBILENET ? build_mobilenet(BUILD_FOLDED) : build_resnet(6, 0);
+    if (kind != TINY_EXPLODING) {
+        soften(&b);
+    } else {
+        for (size_t i = 0; i < b.count; i++) {
+            for (size_t k = 0; b.tensors[i].dims == 4 && k < count_of(&b.tensors[i]); k++) {
+                b.tensors[i].values[k] *= 1e6f;
+            }
+        }
+    }
+    size_t size;
+    uint8_t *bytes = build_bytes(&b, &size);
+    build_free(&b);
+    char path[] = "/tmp/pantile-tiny-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, size), size);
+    close(fd);
+    free(bytes);
+    char *copy = strdup(path);
+    assert_non_null(copy);
+    return copy;
+}
+
+tiny_image tiny_make_image(int width, int height, uint64_t seed)
+{
+    randoms r = {seed};
+    size_t bytes = 3 * (size_t)width * (size_t)height;
+    tiny_image t = {.pixels = malloc(bytes)};
+    assert_non_null(t.pixels);
+    for (size_t i = 0; i < bytes; i++) {
+        t.pixels[i] = (uint8_t)random_bits(&r);
+    }
+    t.image = (pt_image){t.pixels, width, height, 3 * width};
+    return t;
+}

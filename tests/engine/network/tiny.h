@@ -1,0 +1,23 @@
+/* Model files of a few channels with seeded weights, and images for them. */
+#ifndef PANTILE_TESTS_ENGINE_NETWORK_TINY_H
+#define PANTILE_TESTS_ENGINE_NETWORK_TINY_H
+
+#include "engine/engine.h"
+
+typedef enum tiny_kind {
+    TINY_MOBILENET,
+    TINY_RESNET,
+    TINY_EXPLODING /* a ResNet whose activations overflow */
+} tiny_kind;
+
+/* Writes a model to a new temporary file; free() the path after unlink(). */
+char *tiny_model(tiny_kind kind);
+
+typedef struct tiny_image {
+    uint8_t *pixels; /* free() it */
+    pt_image image;
+} tiny_image;
+
+tiny_image tiny_make_image(int width, int height, uint64_t seed);
+
+#endif
