@@ -42,7 +42,8 @@ static void warn_about_blas(void)
 {
     const char *name, *value;
     if (pt_engine_blas_core_fix(&name, &value)) {
-        PT_WARN("OpenBLAS does not know this CPU and uses slow kernels; set the variable named here for 2 to 5 times "
+        PT_WARN("OpenBLAS does not know this CPU and uses slow kernels; set the variable named here for 2 to "
+                "5 times "
                 "the speed",
                 PT_S("variable", name), PT_S("value", value));
     }
@@ -52,7 +53,8 @@ pt_status pt_engine_open(const char *model_path, const pt_engine_options *option
 {
     pt_engine_options defaults = pt_engine_defaults();
     const pt_engine_options *o = options ? options : &defaults;
-    if (!model_path || o->max_detections < 0 || o->max_detections > MAX_DETECTIONS || !(o->score_threshold <= 1)) {
+    if (!model_path || o->max_detections < 0 || o->max_detections > MAX_DETECTIONS ||
+        !(o->score_threshold <= 1)) {
         return pt_error(PT_E_USAGE,
                         "the engine needs a model, a score threshold of at most 1 and at most %d detections",
                         MAX_DETECTIONS);
@@ -65,7 +67,8 @@ pt_status pt_engine_open(const char *model_path, const pt_engine_options *option
     PT_TRY_OUT(pt_backend_open(o->backend, o->threads, &engine->backend));
     PT_TRY_OUT(pt_model_open(model_path, &engine->model));
     warn_about_blas();
-    status = pt_network_new(engine->model, engine->backend, o->score_threshold, o->max_detections, &engine->network);
+    status = pt_network_new(engine->model, engine->backend, o->score_threshold, o->max_detections,
+                            &engine->network);
     if (status.code != PT_OK) {
         status = pt_context(status, "%s", model_path);
         goto out;
@@ -208,7 +211,8 @@ pt_status pt_engine_infer(pt_engine *engine, const pt_image *images, size_t coun
     return pt_ok();
 }
 
-pt_status pt_engine_detections(const pt_engine *engine, size_t image, const pt_detection **items, size_t *count)
+pt_status pt_engine_detections(const pt_engine *engine, size_t image, const pt_detection **items,
+                               size_t *count)
 {
     if (image >= engine->images) {
         return pt_error(PT_E_USAGE, "image %zu asked for, the last call had %zu", image, engine->images);

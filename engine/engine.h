@@ -2,15 +2,15 @@
  *
  * Life cycle:
  *   pt_engine_open(path, &options, &engine)          maps and validates the model, folds, prepares weights
- *   pt_engine_infer(engine, images, n)               images of one size; the first call of a size plans memory
- *   pt_engine_detections(engine, i, &items, &count)  of image i; valid until the next infer or close
+ *   pt_engine_infer(engine, images, n)               images of one size; the first call of a size plans
+ * memory pt_engine_detections(engine, i, &items, &count)  of image i; valid until the next infer or close
  *   pt_engine_close(&engine)
  * An engine belongs to one thread at a time; several engines may live in one process. Given the same model,
  * image and machine the detections are the same bytes for any number of threads.
  *
  * Coordinates: boxes are (x0, y0, x1, y1) in pixels of the image, corners, continuous: pixel (i, j) covers
- * [i, i+1) by [j, j+1). Mask probabilities are a square grid over the box at the head's resolution; to get pixels,
- * paste them (pt_engine_paste_mask), as torchvision does.
+ * [i, i+1) by [j, j+1). Mask probabilities are a square grid over the box at the head's resolution; to get
+ * pixels, paste them (pt_engine_paste_mask), as torchvision does.
  */
 #ifndef PANTILE_ENGINE_ENGINE_H
 #define PANTILE_ENGINE_ENGINE_H
@@ -23,40 +23,40 @@
 typedef struct pt_engine pt_engine;
 
 typedef struct pt_engine_options {
-    int threads;            /* 0: all cores that the process may use */
-    float score_threshold;  /* negative: the model's own */
-    int max_detections;     /* per image; 0: the model's own */
-    const char *backend;    /* NULL: the best there is; "portable" */
+    int threads;           /* 0: all cores that the process may use */
+    float score_threshold; /* negative: the model's own */
+    int max_detections;    /* per image; 0: the model's own */
+    const char *backend;   /* NULL: the best there is; "portable" */
 } pt_engine_options;
 
 pt_engine_options pt_engine_defaults(void);
 
 /* What a model file is; valid while the engine (or pt_model_summary's owner) lives. */
 typedef struct pt_model_summary {
-    const char *name;         /* from the metadata, else the file's base name */
-    const char *architecture; /* "resnet50_fpn", "resnet101_fpn", "mobilenet_v2_fpn" */
-    const char *dtype;        /* of the stored weights: "F32", "F16", "BF16", "mixed" */
-    int64_t parameters;       /* stored numbers */
-    int class_count;          /* background included */
+    const char *name;               /* from the metadata, else the file's base name */
+    const char *architecture;       /* "resnet50_fpn", "resnet101_fpn", "mobilenet_v2_fpn" */
+    const char *dtype;              /* of the stored weights: "F32", "F16", "BF16", "mixed" */
+    int64_t parameters;             /* stored numbers */
+    int class_count;                /* background included */
     const char *const *class_names; /* class_count entries; [0] is background */
     int fpn_channels;
-    int level_count;          /* feature levels, the pooled one included */
-    int stride;               /* the largest: the lattice of tile origins must be a multiple of it, pixels */
-    int mask_size;            /* side of the mask probabilities */
-    double mean[3], std[3];   /* of RGB / 255 */
-    double gsd;               /* metres per pixel the model wants; 0 unknown */
+    int level_count;        /* feature levels, the pooled one included */
+    int stride;             /* the largest: the lattice of tile origins must be a multiple of it, pixels */
+    int mask_size;          /* side of the mask probabilities */
+    double mean[3], std[3]; /* of RGB / 255 */
+    double gsd;             /* metres per pixel the model wants; 0 unknown */
     double score_threshold, nms_threshold; /* box head */
-    double export_score;      /* score from which objects are worth exporting; the metadata's, else 0.5 */
+    double export_score; /* score from which objects are worth exporting; the metadata's, else 0.5 */
     int max_detections;
     int rpn_pre_nms, rpn_post_nms; /* caps per level and per image */
     double rpn_nms_threshold;
-    char sha256[65];          /* hex digest of the file */
+    char sha256[65]; /* hex digest of the file */
 } pt_model_summary;
 
 /* Whether this process computes with slow kernels because its OpenBLAS is older than the CPU: true gives the
  * environment variable that cures it. OpenBLAS reads it as it is loaded, so a program must start itself again
- * (setenv, then execv of itself) before it does anything else; the variable being set is what ends the loop. A library
- * cannot do that, so pt_engine_open only logs a warning. The strings are constants. */
+ * (setenv, then execv of itself) before it does anything else; the variable being set is what ends the loop.
+ * A library cannot do that, so pt_engine_open only logs a warning. The strings are constants. */
 bool pt_engine_blas_core_fix(const char **env_name, const char **env_value);
 
 /* options NULL: the defaults. PT_E_USAGE, PT_E_INPUT (the model), PT_E_UNSUPPORTED, PT_E_NOMEM. */
@@ -85,11 +85,12 @@ typedef struct pt_engine_caps {
     int detections; /* images with more detections than max_detections */
 } pt_engine_caps;
 
-/* count 0 is allowed and leaves no results. PT_E_USAGE for an image that is empty, too large or of another size than the
- * first; PT_E_NOMEM. After a failure there are no results, and the engine can be used again. */
+/* count 0 is allowed and leaves no results. PT_E_USAGE for an image that is empty, too large or of another
+ * size than the first; PT_E_NOMEM. After a failure there are no results, and the engine can be used again. */
 pt_status pt_engine_infer(pt_engine *engine, const pt_image *images, size_t count);
 /* PT_E_USAGE when `image` is not below the last call's count. */
-pt_status pt_engine_detections(const pt_engine *engine, size_t image, const pt_detection **items, size_t *count);
+pt_status pt_engine_detections(const pt_engine *engine, size_t image, const pt_detection **items,
+                               size_t *count);
 pt_engine_caps pt_engine_last_caps(const pt_engine *engine);
 
 /* Pastes a detection's mask into pixels as torchvision's paste_masks_in_image does (one pixel of zero padding

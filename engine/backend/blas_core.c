@@ -1,6 +1,7 @@
-/* OpenBLAS picks its kernels by the CPU's model number. Versions older than the CPU fall back to kernels for narrower
- * vectors without a word: measured with 0.3.21, SGEMM of 256 x 512 x 2304 on one core, "Haswell" against "SkylakeX" on
- * an AMD Zen 5: 111 against 201 GFLOP/s; "Prescott" against "SkylakeX" on a Sapphire Rapids Xeon: 39 against 195. */
+/* OpenBLAS picks its kernels by the CPU's model number. Versions older than the CPU fall back to kernels for
+ * narrower vectors without a word: measured with 0.3.21, SGEMM of 256 x 512 x 2304 on one core, "Haswell"
+ * against "SkylakeX" on an AMD Zen 5: 111 against 201 GFLOP/s; "Prescott" against "SkylakeX" on a Sapphire
+ * Rapids Xeon: 39 against 195. */
 #include "engine/backend/backend.h"
 
 #include <cblas.h>

@@ -1,7 +1,7 @@
 /* The backend that runs everywhere: im2col and OpenBLAS's SGEMM, plain C elsewhere.
  *
- * OpenBLAS runs single-threaded inside each task. Tasks are blocks of output pixels (or of rows and columns of a
- * fully connected layer) of a fixed size, so that any number of threads gives the same bytes.
+ * OpenBLAS runs single-threaded inside each task. Tasks are blocks of output pixels (or of rows and columns
+ * of a fully connected layer) of a fixed size, so that any number of threads gives the same bytes.
  */
 #include "engine/backend/backend.h"
 
@@ -14,7 +14,7 @@
 
 /* Measured on two cores of a Zen 5 with 1 MiB of L2 each, Mask R-CNN R50 at 1024 x 1024. */
 enum {
-    CONV_PIXELS = 256, /* output pixels of an im2col block */
+    CONV_PIXELS = 256,  /* output pixels of an im2col block */
     POINT_PIXELS = 512, /* of a 1x1 convolution's block */
     LINEAR_ROWS = 256,
     LINEAR_COLUMNS = 256,
@@ -199,8 +199,8 @@ static void run_depthwise(void *context, size_t channel, int worker)
     const conv_job *job = context;
     const pt_conv_spec *s = &job->conv->spec;
     float *out = job->out->data + channel * pt_map_pixels(job->out);
-    pt_k_depthwise3x3(&job->window, job->in->data + channel * pt_map_pixels(job->in), job->conv->weights + 9 * channel,
-                      job->conv->bias[channel], s->activation, out);
+    pt_k_depthwise3x3(&job->window, job->in->data + channel * pt_map_pixels(job->in),
+                      job->conv->weights + 9 * channel, job->conv->bias[channel], s->activation, out);
 }
 
 static void portable_conv_run(pt_backend *backend, const pt_conv *conv, const pt_map *in, const float *add,
@@ -208,7 +208,8 @@ static void portable_conv_run(pt_backend *backend, const pt_conv *conv, const pt
 {
     const pt_conv_spec *s = &conv->spec;
     conv_job job = {.backend = (const portable *)backend, .conv = conv, .in = in, .add = add, .out = out};
-    job.window = (pt_window){in->n, in->h, in->w, out->h, out->w, s->kernel_h, s->kernel_w, s->stride, s->pad};
+    job.window =
+        (pt_window){in->n, in->h, in->w, out->h, out->w, s->kernel_h, s->kernel_w, s->stride, s->pad};
     size_t pixels = pt_map_pixels(out);
     if (conv->kind == CONV_DEPTHWISE) {
         pt_pool_run(backend->pool, (size_t)s->out_channels, run_depthwise, &job);
@@ -221,8 +222,8 @@ static void portable_conv_run(pt_backend *backend, const pt_conv *conv, const pt
     }
 }
 
-static pt_status portable_linear_new(pt_backend *backend, const pt_linear_spec *spec, float *weights, float *bias,
-                                     pt_linear **out)
+static pt_status portable_linear_new(pt_backend *backend, const pt_linear_spec *spec, float *weights,
+                                     float *bias, pt_linear **out)
 {
     (void)backend;
     pt_linear *linear = pt_calloc(1, sizeof *linear);
@@ -266,7 +267,8 @@ static void run_linear(void *context, size_t task, int worker)
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, columns, s->inputs, 1,
                 job->in + r0 * (size_t)s->inputs, s->inputs,
                 job->linear->weights + (size_t)c0 * (size_t)s->inputs, s->inputs, 0, out, s->outputs);
-    pt_k_row_bias_act(out, (int)rows, (size_t)columns, (size_t)s->outputs, job->linear->bias + c0, s->activation);
+    pt_k_row_bias_act(out, (int)rows, (size_t)columns, (size_t)s->outputs, job->linear->bias + c0,
+                      s->activation);
 }
 
 static void portable_linear_run(pt_backend *backend, const pt_linear *linear, const float *in, size_t rows,

@@ -27,7 +27,8 @@ static pt_status add_layer(builder *b, const char *name, const char *bn, int in_
 }
 
 /* A convolution of the current value, plus `add` (or -1). */
-static pt_status conv(builder *b, const char *name, const char *bn, int stride, pt_activation activation, int add)
+static pt_status conv(builder *b, const char *name, const char *bn, int stride, pt_activation activation,
+                      int add)
 {
     int layer, channels;
     PT_TRY(add_layer(b, name, bn, b->channels, stride, activation, &layer, &channels));
@@ -90,8 +91,8 @@ static pt_status inner_conv(builder *b, const char *root, int n, int stride)
     return conv(b, name.text, bn.text, stride, PT_ACT_RELU6, -1);
 }
 
-/* An inverted residual: 1x1 expansion (absent in the first block), 3x3 depthwise, 1x1 projection without activation;
- * the input is added where the shapes allow it. */
+/* An inverted residual: 1x1 expansion (absent in the first block), 3x3 depthwise, 1x1 projection without
+ * activation; the input is added where the shapes allow it. */
 static pt_status inverted_residual(builder *b, int index, int stride)
 {
     pt_layer_name root = pt_name("backbone.body.%d", index);
@@ -151,7 +152,8 @@ static pt_status pyramid(builder *b, int *levels)
     PT_TRY(pt_graph_pool(b->graph, levels[last - 1], 1, 2, 0, &levels[last]));
     for (int i = 0; i <= last; i++) {
         pt_graph_mark(b->graph, levels[i], "P", i);
-        pt_graph_keep(b->graph, levels[i], i < b->config->roi_level_count ? PT_STEP_MASKS : PT_STEP_PROPOSALS);
+        pt_graph_keep(b->graph, levels[i],
+                      i < b->config->roi_level_count ? PT_STEP_MASKS : PT_STEP_PROPOSALS);
     }
     return pt_ok();
 }
@@ -206,7 +208,8 @@ static pt_status rpn(builder *b, const int *levels, int *answers)
     return pt_ok();
 }
 
-pt_status pt_build_graph(const pt_model *model, pt_backend *backend, pt_graph *graph, pt_backbone_values *values)
+pt_status pt_build_graph(const pt_model *model, pt_backend *backend, pt_graph *graph,
+                         pt_backbone_values *values)
 {
     builder b = {.model = model, .config = pt_model_get_config(model), .backend = backend, .graph = graph};
     PT_TRY(pt_graph_input(graph, 3, &values->input));

@@ -14,7 +14,8 @@ typedef struct pt_backbone_values {
 } pt_backbone_values;
 
 /* Backbone, pyramid and RPN head. */
-pt_status pt_build_graph(const pt_model *model, pt_backend *backend, pt_graph *graph, pt_backbone_values *values);
+pt_status pt_build_graph(const pt_model *model, pt_backend *backend, pt_graph *graph,
+                         pt_backbone_values *values);
 /* On failure the caller frees what is set, as on success: pt_free_heads. */
 pt_status pt_build_box_head(const pt_model *model, pt_backend *backend, pt_box_head *head);
 pt_status pt_build_mask_head(const pt_model *model, pt_backend *backend, pt_mask_head *head);

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* Fully connected layer `name`, followed by `second` (or NULL) on the same inputs: their outputs one after the other. */
+/* Fully connected layer `name`, followed by `second` (or NULL) on the same inputs: their outputs one after
+ * the other. */
 static pt_status load_linear(const pt_model *model, pt_backend *backend, const char *name, const char *second,
                              pt_activation activation, pt_linear **out)
 {
@@ -47,12 +48,12 @@ pt_status pt_build_box_head(const pt_model *model, pt_backend *backend, pt_box_h
     head->classes = config->class_count;
     PT_TRY(load_linear(model, backend, "roi_heads.box_head.fc6", NULL, PT_ACT_RELU, &head->fc6));
     PT_TRY(load_linear(model, backend, "roi_heads.box_head.fc7", NULL, PT_ACT_RELU, &head->fc7));
-    return load_linear(model, backend, "roi_heads.box_predictor.cls_score", "roi_heads.box_predictor.bbox_pred",
-                       PT_ACT_NONE, &head->predictor);
+    return load_linear(model, backend, "roi_heads.box_predictor.cls_score",
+                       "roi_heads.box_predictor.bbox_pred", PT_ACT_NONE, &head->predictor);
 }
 
-/* The transposed 2x2 convolution at stride 2 has no overlaps, so it is a 1x1 convolution with four outputs for each of
- * its own: weights (in, out, 2, 2) become (out * 4, in). */
+/* The transposed 2x2 convolution at stride 2 has no overlaps, so it is a 1x1 convolution with four outputs
+ * for each of its own: weights (in, out, 2, 2) become (out * 4, in). */
 static pt_status load_deconv(const pt_model *model, pt_backend *backend, const char *name, pt_conv **out)
 {
     float *stored = NULL, *weights = NULL, *bias = NULL, *wide_bias = NULL;

@@ -87,7 +87,8 @@ pt_status pt_graph_conv(pt_graph *graph, int layer, int in, int add, int *out)
 
 pt_status pt_graph_pool(pt_graph *graph, int in, int kernel, int stride, int pad, int *out)
 {
-    pt_node node = {.kind = PT_NODE_POOL, .in = in, .add = -1, .kernel = kernel, .stride = stride, .pad = pad};
+    pt_node node = {
+        .kind = PT_NODE_POOL, .in = in, .add = -1, .kernel = kernel, .stride = stride, .pad = pad};
     return add_node(graph, node, graph->values[in].channels, out);
 }
 
@@ -144,7 +145,8 @@ static void pool_plane(void *context, size_t channel, int worker)
     (void)worker;
     const plane_job *job = context;
     const pt_node *n = job->node;
-    pt_window window = {1, job->in.h, job->in.w, job->out.h, job->out.w, n->kernel, n->kernel, n->stride, n->pad};
+    pt_window window = {1,         job->in.h, job->in.w, job->out.h, job->out.w,
+                        n->kernel, n->kernel, n->stride, n->pad};
     pt_k_max_pool(&window, job->in.data + channel * pt_map_pixels(&job->in),
                   job->out.data + channel * pt_map_pixels(&job->out));
 }

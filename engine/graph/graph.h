@@ -1,13 +1,13 @@
-/* The convolutional part of the network: nodes that read and write values, and for each input size a plan that lays
- * all values into one arena.
+/* The convolutional part of the network: nodes that read and write values, and for each input size a plan
+ * that lays all values into one arena.
  *
  *   pt_graph_new, pt_graph_layer / _conv / _pool / _upsample_add / _buffer    build, once
  *   pt_graph_plan(graph, h, w)   shapes, lifetimes -> offsets; the arena grows when it must, and only here
  *   pt_graph_run                 runs the nodes in order; pt_graph_map / pt_graph_memory give the values
  *   pt_graph_free
  *
- * A value lives from the node that writes it to the last that reads it, or longer when it is kept for a later step of
- * the detector; values whose lives do not meet share memory.
+ * A value lives from the node that writes it to the last that reads it, or longer when it is kept for a later
+ * step of the detector; values whose lives do not meet share memory.
  */
 #ifndef PANTILE_ENGINE_GRAPH_GRAPH_H
 #define PANTILE_ENGINE_GRAPH_GRAPH_H
@@ -24,8 +24,8 @@ enum { PT_STEP_PROPOSALS = 1 << 20, PT_STEP_BOXES, PT_STEP_MASKS };
 pt_status pt_graph_new(pt_backend *backend, pt_graph **out);
 void pt_graph_free(pt_graph **graph);
 
-/* All builders return the new value's or layer's number by pointer; PT_E_NOMEM, or PT_E_INPUT where channels do not
- * fit. A layer may serve several nodes. Takes the convolution, also when it fails. */
+/* All builders return the new value's or layer's number by pointer; PT_E_NOMEM, or PT_E_INPUT where channels
+ * do not fit. A layer may serve several nodes. Takes the convolution, also when it fails. */
 pt_status pt_graph_layer(pt_graph *graph, pt_conv *conv, const pt_conv_spec *spec, int *out);
 pt_status pt_graph_input(pt_graph *graph, int channels, int *out);
 /* add: a value of the result's shape, or -1. */

@@ -39,13 +39,15 @@ pt_status pt_load_floats(const pt_model *model, const char *name, const char *pa
     return pt_ok();
 }
 
-pt_status pt_load_conv(const pt_model *model, pt_backend *backend, const char *name, const char *bn, int in_channels,
-                       int stride, pt_activation activation, pt_conv_spec *spec, pt_conv **out)
+pt_status pt_load_conv(const pt_model *model, pt_backend *backend, const char *name, const char *bn,
+                       int in_channels, int stride, pt_activation activation, pt_conv_spec *spec,
+                       pt_conv **out)
 {
     const pt_tensor *tensor;
     PT_TRY(pt_load_find(model, name, "weight", &tensor));
     if (tensor->dims != 4 || tensor->shape[1] < 1 || in_channels % tensor->shape[1] != 0) {
-        return pt_error(PT_E_INPUT, "tensor %s.weight does not fit an input of %d channels", name, in_channels);
+        return pt_error(PT_E_INPUT, "tensor %s.weight does not fit an input of %d channels", name,
+                        in_channels);
     }
     *spec = (pt_conv_spec){
         .in_channels = in_channels,
@@ -59,8 +61,7 @@ pt_status pt_load_conv(const pt_model *model, pt_backend *backend, const char *n
     };
     float *weights = pt_alloc_aligned(tensor->count, sizeof *weights);
     float *bias = pt_alloc_aligned((size_t)spec->out_channels, sizeof *bias);
-    pt_status status =
-        weights && bias ? pt_model_load_conv(model, name, bn, weights, bias) : PT_NOMEM(name);
+    pt_status status = weights && bias ? pt_model_load_conv(model, name, bn, weights, bias) : PT_NOMEM(name);
     if (status.code != PT_OK) {
         pt_free(weights);
         pt_free(bias);

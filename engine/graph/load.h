@@ -18,9 +18,10 @@ pt_status pt_load_find(const pt_model *model, const char *name, const char *part
 /* Newly allocated floats (aligned) of a whole tensor. */
 pt_status pt_load_floats(const pt_model *model, const char *name, const char *part, float **out);
 
-/* A convolution with the batch norm `bn` (NULL: none) folded in; pad is half the kernel. The group count follows from
- * the shape and `in_channels`. */
-pt_status pt_load_conv(const pt_model *model, pt_backend *backend, const char *name, const char *bn, int in_channels,
-                       int stride, pt_activation activation, pt_conv_spec *spec, pt_conv **out);
+/* A convolution with the batch norm `bn` (NULL: none) folded in; pad is half the kernel. The group count
+ * follows from the shape and `in_channels`. */
+pt_status pt_load_conv(const pt_model *model, pt_backend *backend, const char *name, const char *bn,
+                       int in_channels, int stride, pt_activation activation, pt_conv_spec *spec,
+                       pt_conv **out);
 
 #endif

@@ -35,7 +35,7 @@ struct pt_network {
     pt_mask_head mask_head;
     pt_roi_space roi_space;
     int max_detections;
-    float table[3][256]; /* byte -> normalised value, by channel */
+    float table[3][256];                            /* byte -> normalised value, by channel */
     int width, height, padded_width, padded_height; /* as planned */
     pt_tap *tap;
     void *tap_user;
@@ -66,8 +66,8 @@ static pt_status make_rpn(pt_network *network)
     };
     memcpy(params.weights, c->rpn_box_weights, sizeof params.weights);
     for (int l = 0; l < c->level_count; l++) {
-        pt_anchors_of_cell(c->anchor_sizes[l], c->anchor_size_count[l], c->anchor_ratios, c->anchor_ratio_count,
-                           params.base[l]);
+        pt_anchors_of_cell(c->anchor_sizes[l], c->anchor_size_count[l], c->anchor_ratios,
+                           c->anchor_ratio_count, params.base[l]);
     }
     return pt_rpn_new(&params, &network->rpn);
 }
@@ -86,8 +86,8 @@ static pt_status make_select(pt_network *network, float score_threshold)
     return pt_select_new(&params, (size_t)c->rpn_post_nms, &network->select);
 }
 
-/* Memory of the heads, which the plan lays over that of the backbone. The model reader bounds every factor, so the
- * products stay far below SIZE_MAX. */
+/* Memory of the heads, which the plan lays over that of the backbone. The model reader bounds every factor,
+ * so the products stay far below SIZE_MAX. */
 static pt_status make_buffers(pt_network *network)
 {
     const pt_box_head *box = &network->box_head;
@@ -115,8 +115,8 @@ static pt_status make_buffers(pt_network *network)
     return pt_mask_head_reserve(mask, network->backend);
 }
 
-pt_status pt_network_new(const pt_model *model, pt_backend *backend, float score_threshold, int max_detections,
-                         pt_network **out)
+pt_status pt_network_new(const pt_model *model, pt_backend *backend, float score_threshold,
+                         int max_detections, pt_network **out)
 {
     pt_status status;
     pt_network *network = pt_calloc(1, sizeof *network);
@@ -206,7 +206,8 @@ static void convert_rows(void *context, size_t task, int worker)
 static void run_backbone(pt_network *network, const pt_image *image)
 {
     image_job job = {network, image, pt_graph_map(network->graph, network->values.input)};
-    pt_pool_run(network->backend->pool, ((size_t)job.map.h + IMAGE_ROWS - 1) / IMAGE_ROWS, convert_rows, &job);
+    pt_pool_run(network->backend->pool, ((size_t)job.map.h + IMAGE_ROWS - 1) / IMAGE_ROWS, convert_rows,
+                &job);
     pt_graph_run(network->graph, network->tap, network->tap_user);
 }
 
@@ -246,7 +247,8 @@ static size_t find_boxes(pt_network *network, const pt_pyramid *pyramid, const p
     const int *ids = network->buffers;
     pt_box_buffers buffers = {
         .features = pt_graph_memory(graph, ids[BUFFER_FEATURES]),
-        .hidden = {pt_graph_memory(graph, ids[BUFFER_HIDDEN_0]), pt_graph_memory(graph, ids[BUFFER_HIDDEN_1])},
+        .hidden = {pt_graph_memory(graph, ids[BUFFER_HIDDEN_0]),
+                   pt_graph_memory(graph, ids[BUFFER_HIDDEN_1])},
         .answers = pt_graph_memory(graph, ids[BUFFER_ANSWERS]),
     };
     pt_box_head_run(&network->box_head, network->backend, pyramid, &network->roi_space, proposals->boxes,
@@ -272,8 +274,8 @@ size_t pt_network_run(pt_network *network, const pt_image *image, const pt_found
                  pt_graph_memory(graph, network->buffers[BUFFER_MASK_1])},
         .expanded = pt_graph_memory(graph, network->buffers[BUFFER_EXPANDED]),
     };
-    pt_mask_head_run(&network->mask_head, network->backend, &pyramid, &network->roi_space, *found, count, &buffers,
-                     masks);
+    pt_mask_head_run(&network->mask_head, network->backend, &pyramid, &network->roi_space, *found, count,
+                     &buffers, masks);
     size_t side = (size_t)network->config->mask_size;
     show(network, "masks", masks, count, side * side);
     pt_k_sigmoid(masks, count * side * side);

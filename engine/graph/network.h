@@ -10,16 +10,16 @@
 typedef struct pt_network pt_network;
 
 /* Model and backend are borrowed. score_threshold < 0 and max_detections 0: the model's own. */
-pt_status pt_network_new(const pt_model *model, pt_backend *backend, float score_threshold, int max_detections,
-                         pt_network **out);
+pt_status pt_network_new(const pt_model *model, pt_backend *backend, float score_threshold,
+                         int max_detections, pt_network **out);
 void pt_network_free(pt_network **network);
 void pt_network_set_tap(pt_network *network, pt_tap *tap, void *user);
 int pt_network_max_detections(const pt_network *network);
 
 /* Prepares for images of width x height; allocates only when they need more memory than any before. */
 pt_status pt_network_plan(pt_network *network, int width, int height);
-/* An image of the planned size. masks holds max_detections * mask_size^2 probabilities; *found is valid until the next
- * run. Adds to *caps. Returns how many were found. */
+/* An image of the planned size. masks holds max_detections * mask_size^2 probabilities; *found is valid until
+ * the next run. Adds to *caps. Returns how many were found. */
 size_t pt_network_run(pt_network *network, const pt_image *image, const pt_found **found, float *masks,
                       pt_engine_caps *caps);
 

@@ -1,6 +1,6 @@
-/* Shapes, lifetimes and offsets. Values are laid out largest first, each at the lowest offset where it meets no value
- * of an overlapping life (greedy by size: Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net
- * Inference, 2020, section 5.2). */
+/* Shapes, lifetimes and offsets. Values are laid out largest first, each at the lowest offset where it meets
+ * no value of an overlapping life (greedy by size: Pisarchyk and Lee, Efficient Memory Management for Deep
+ * Neural Net Inference, 2020, section 5.2). */
 #include "engine/graph/internal.h"
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
@@ -36,13 +36,18 @@ static pt_status node_shape(pt_graph *graph, const pt_node *node)
     return pt_ok();
 }
 
-/* A node that adds writes where its summand lies when nothing reads that later. */
+/* A node that adds writes where its summand lies when nothing reads that later and it is not the input as
+ * well. */
 static void share_home(pt_graph *graph, const pt_node *node, int step)
 {
     pt_value *out = &graph->values[node->out];
     out->home = node->out;
-    if (node->add >= 0 && graph->values[node->add].last == step) {
-        out->home = graph->values[node->add].home;
+    if (node->add < 0) {
+        return;
+    }
+    const pt_value *add = &graph->values[node->add];
+    if (add->last == step && add->home != graph->values[node->in].home) {
+        out->home = add->home;
     }
 }
 
@@ -76,7 +81,8 @@ static int home_last(const pt_graph *graph, int home)
     return last;
 }
 
-/* Sizes fall; equal sizes keep the order of the values. qsort_r is not portable, so a plain insertion sort. */
+/* Sizes fall; equal sizes keep the order of the values. qsort_r is not portable, so a plain insertion sort.
+ */
 static size_t sort_homes(pt_graph *graph)
 {
     size_t n = 0;
@@ -158,7 +164,8 @@ pt_status pt_graph_plan(pt_graph *graph, int h, int w)
         graph->arena_floats = 0;
         graph->arena = pt_alloc_aligned(total, sizeof *graph->arena);
         if (!graph->arena) {
-            return pt_error(PT_E_NOMEM, "out of memory for activations of an image of %d x %d pixels; use smaller tiles",
+            return pt_error(PT_E_NOMEM,
+                            "out of memory for activations of an image of %d x %d pixels; use smaller tiles",
                             w, h);
         }
         graph->arena_floats = total;

@@ -1,4 +1,5 @@
-/* For tests: a look at what flows between the parts of the network. Not installed, not part of the engine's face. */
+/* For tests: a look at what flows between the parts of the network. Not installed, not part of the engine's
+ * face. */
 #ifndef PANTILE_ENGINE_GRAPH_TAP_H
 #define PANTILE_ENGINE_GRAPH_TAP_H
 

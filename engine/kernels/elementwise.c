@@ -50,7 +50,8 @@ void pt_k_bias_act(float *rows, int m, size_t n, size_t stride, const float *bia
     }
 }
 
-void pt_k_row_bias_act(float *rows, int m, size_t n, size_t stride, const float *bias, pt_activation activation)
+void pt_k_row_bias_act(float *rows, int m, size_t n, size_t stride, const float *bias,
+                       pt_activation activation)
 {
     for (int i = 0; i < m; i++, rows += stride) {
         for (size_t j = 0; j < n; j++) {

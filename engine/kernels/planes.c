@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* acc[ox] += w[0] * row[ox * stride - 1] + w[1] * row[ox * stride] + w[2] * row[ox * stride + 1], zeros outside. */
+/* acc[ox] += w[0] * row[ox * stride - 1] + w[1] * row[ox * stride] + w[2] * row[ox * stride + 1], zeros
+ * outside. */
 PT_CLONES static void add_taps_1(float *acc, int ow, const float *row, const float w[3])
 {
     const float a = w[0], b = w[1], c = w[2];
@@ -79,7 +80,8 @@ static inline float max3(float a, float b, float c)
 }
 
 /* ResNet's 3x3 pooling at stride 2 where the window is whole: ox in [ox0, ox1). */
-PT_CLONES static void pool_3x3_s2(const float *r0, const float *r1, const float *r2, int ox0, int ox1, float *out)
+PT_CLONES static void pool_3x3_s2(const float *r0, const float *r1, const float *r2, int ox0, int ox1,
+                                  float *out)
 {
     for (int ox = ox0; ox < ox1; ox++) {
         int x = 2 * ox - 1;
@@ -112,8 +114,8 @@ void pt_k_max_pool(const pt_window *g, const float *in, float *out)
     }
 }
 
-void pt_k_image_rows(const uint8_t *rgb, ptrdiff_t row_stride, int w, int h, float table[3][256], int pw, int ph,
-                     int y0, int y1, float *out)
+void pt_k_image_rows(const uint8_t *rgb, ptrdiff_t row_stride, int w, int h, float table[3][256], int pw,
+                     int ph, int y0, int y1, float *out)
 {
     size_t plane = (size_t)pw * (size_t)ph;
     for (int y = y0; y < y1; y++) {

@@ -77,8 +77,8 @@ void pt_k_roi_align(const float *map, int channels, size_t plane, const pt_roi_t
     }
 }
 
-PT_CLONES void pt_k_suppress(size_t i, size_t n, const float *x0, const float *y0, const float *x1, const float *y1,
-                             const float *area, float threshold, uint8_t *suppressed)
+PT_CLONES void pt_k_suppress(size_t i, size_t n, const float *x0, const float *y0, const float *x1,
+                             const float *y1, const float *area, float threshold, uint8_t *suppressed)
 {
     const float ax0 = x0[i], ay0 = y0[i], ax1 = x1[i], ay1 = y1[i], a = area[i];
     for (size_t j = i + 1; j < n; j++) {

@@ -1,10 +1,11 @@
-/* PT_CLONES before a function makes the compiler build it for several instruction sets; the loader picks by CPU.
- * Only for plain C loops without reductions, whose result is the same bytes whichever version runs (floating-point
- * contraction is off). */
+/* PT_CLONES before a function makes the compiler build it for several instruction sets; the loader picks by
+ * CPU. Only for plain C loops without reductions, whose result is the same bytes whichever version runs
+ * (floating-point contraction is off). */
 #ifndef PANTILE_ENGINE_KERNELS_SIMD_H
 #define PANTILE_ENGINE_KERNELS_SIMD_H
 
-/* The resolver that picks a version runs before a sanitizer's runtime is ready, so instrumented builds have none. */
+/* The resolver that picks a version runs before a sanitizer's runtime is ready, so instrumented builds have
+ * none. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define PT_SANITIZED 1

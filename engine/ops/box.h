@@ -12,7 +12,8 @@ typedef struct pt_box {
 } pt_box;
 
 /* A box from an anchor or proposal and the network's answer (dx, dy, dw, dh) / weights; growth is limited to
- * 1000 / 16 times. Source: Girshick et al., R-CNN, appendix C, with the limit that torchvision and Detectron share. */
+ * 1000 / 16 times. Source: Girshick et al., R-CNN, appendix C, with the limit that torchvision and Detectron
+ * share. */
 pt_box pt_box_decode(pt_box from, const float delta[4], const float weights[4]);
 
 static inline float pt_clampf(float v, float low, float high)
@@ -53,8 +54,9 @@ static inline uint32_t pt_rank_index(uint64_t key)
 
 void pt_rank_sort(uint64_t *keys, size_t count);
 
-/* Anchors of one cell, centred on the origin and rounded half to even: ratio by ratio (height / width), within it
- * size by size. `out` holds ratio_count * size_count boxes. */
-void pt_anchors_of_cell(const float *sizes, int size_count, const float *ratios, int ratio_count, pt_box *out);
+/* Anchors of one cell, centred on the origin and rounded half to even: ratio by ratio (height / width),
+ * within it size by size. `out` holds ratio_count * size_count boxes. */
+void pt_anchors_of_cell(const float *sizes, int size_count, const float *ratios, int ratio_count,
+                        pt_box *out);
 
 #endif

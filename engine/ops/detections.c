@@ -10,8 +10,8 @@ struct pt_select {
     size_t capacity;      /* of candidates */
     pt_found *candidates; /* by falling score once sorted through `order` */
     uint64_t *order;
-    pt_box *boxes;        /* of one class */
-    uint32_t *places;     /* candidates class by class: their ranks */
+    pt_box *boxes;    /* of one class */
+    uint32_t *places; /* candidates class by class: their ranks */
     uint32_t *kept;
     size_t *class_start; /* classes + 1 */
     uint8_t *survives;   /* by rank */
@@ -41,8 +41,8 @@ static pt_status allocate(pt_select *s)
     s->survives = pt_alloc(n, 1);
     s->class_start = pt_alloc((size_t)s->params.classes + 1, sizeof *s->class_start);
     s->found = pt_alloc((size_t)s->params.max_detections, sizeof *s->found);
-    if (!s->candidates || !s->order || !s->boxes || !s->places || !s->kept || !s->survives || !s->class_start ||
-        !s->found) {
+    if (!s->candidates || !s->order || !s->boxes || !s->places || !s->kept || !s->survives ||
+        !s->class_start || !s->found) {
         return PT_NOMEM("detections");
     }
     return pt_nms_space_reserve(&s->nms, n);
@@ -89,7 +89,8 @@ void pt_select_free(pt_select **select)
 }
 
 /* Fills candidates and order, sorted; returns how many. */
-static size_t gather(pt_select *s, float *answers, const pt_box *proposals, size_t count, float width, float height)
+static size_t gather(pt_select *s, float *answers, const pt_box *proposals, size_t count, float width,
+                     float height)
 {
     const pt_select_params *p = &s->params;
     size_t n = 0, row = 5 * (size_t)p->classes;
@@ -103,7 +104,8 @@ static size_t gather(pt_select *s, float *answers, const pt_box *proposals, size
             pt_box box = pt_box_clip(pt_box_decode(proposals[i], delta, p->weights), width, height);
             if (pt_box_is_large(box, p->min_size)) {
                 s->candidates[n] = (pt_found){box, answers[c], c};
-                /* Candidates are gathered in the order of torchvision's flattened list, so n breaks its ties. */
+                /* Candidates are gathered in the order of torchvision's flattened list, so n breaks its ties.
+                 */
                 s->order[n] = pt_rank_key(answers[c], (uint32_t)n);
                 n++;
             }
@@ -145,8 +147,8 @@ static void suppress_class(pt_select *s, size_t start, size_t end)
     }
 }
 
-size_t pt_select_run(pt_select *s, float *answers, const pt_box *proposals, size_t count, int width, int height,
-                     const pt_found **items, bool *capped)
+size_t pt_select_run(pt_select *s, float *answers, const pt_box *proposals, size_t count, int width,
+                     int height, const pt_found **items, bool *capped)
 {
     size_t n = gather(s, answers, proposals, count, (float)width, (float)height);
     group(s, n);

@@ -1,6 +1,6 @@
-/* Detections from the box head's answers: per proposal a softmax over the classes, per class a box; without weak and
- * tiny ones, suppressed class by class, the best of them. As torchvision's RoIHeads.postprocess_detections; ties are
- * broken by proposal, then class. */
+/* Detections from the box head's answers: per proposal a softmax over the classes, per class a box; without
+ * weak and tiny ones, suppressed class by class, the best of them. As torchvision's
+ * RoIHeads.postprocess_detections; ties are broken by proposal, then class. */
 #ifndef PANTILE_ENGINE_OPS_DETECTIONS_H
 #define PANTILE_ENGINE_OPS_DETECTIONS_H
 
@@ -27,9 +27,10 @@ typedef struct pt_select pt_select;
 pt_status pt_select_new(const pt_select_params *params, size_t proposals, pt_select **out);
 void pt_select_free(pt_select **select);
 
-/* answers: count rows of `classes` logits and 4 * classes deltas; the logits become probabilities in place. Returns
- * how many were found (falling score; *items is valid until the next run); *capped when the cap cut some off. */
-size_t pt_select_run(pt_select *select, float *answers, const pt_box *proposals, size_t count, int width, int height,
-                     const pt_found **items, bool *capped);
+/* answers: count rows of `classes` logits and 4 * classes deltas; the logits become probabilities in place.
+ * Returns how many were found (falling score; *items is valid until the next run); *capped when the cap cut
+ * some off. */
+size_t pt_select_run(pt_select *select, float *answers, const pt_box *proposals, size_t count, int width,
+                     int height, const pt_found **items, bool *capped);
 
 #endif

@@ -1,7 +1,8 @@
 #include "engine/ops/heads.h"
 
-void pt_box_head_run(const pt_box_head *head, pt_backend *backend, const pt_pyramid *pyramid, pt_roi_space *space,
-                     const pt_box *proposals, size_t count, const pt_box_buffers *buffers)
+void pt_box_head_run(const pt_box_head *head, pt_backend *backend, const pt_pyramid *pyramid,
+                     pt_roi_space *space, const pt_box *proposals, size_t count,
+                     const pt_box_buffers *buffers)
 {
     size_t cells = (size_t)head->roi_size * (size_t)head->roi_size;
     pt_roi_align(pyramid, space, backend->pool, proposals, count, head->roi_size, buffers->features,
@@ -14,7 +15,8 @@ void pt_box_head_run(const pt_box_head *head, pt_backend *backend, const pt_pyra
 pt_status pt_mask_head_reserve(const pt_mask_head *head, pt_backend *backend)
 {
     for (int i = 0; i < head->conv_count; i++) {
-        PT_TRY(backend->ops->conv_reserve(backend, head->convs[i], PT_MASK_CHUNK, head->roi_size, head->roi_size));
+        PT_TRY(backend->ops->conv_reserve(backend, head->convs[i], PT_MASK_CHUNK, head->roi_size,
+                                          head->roi_size));
     }
     return backend->ops->conv_reserve(backend, head->deconv, PT_MASK_CHUNK, head->roi_size, head->roi_size);
 }
@@ -39,8 +41,9 @@ static void run_logits(void *context, size_t i, int worker)
                      job->masks + 4 * cells * i);
 }
 
-static void run_chunk(const pt_mask_head *head, pt_backend *backend, const pt_pyramid *pyramid, pt_roi_space *space,
-                      const pt_found *found, int n, const pt_mask_buffers *buffers, float *masks)
+static void run_chunk(const pt_mask_head *head, pt_backend *backend, const pt_pyramid *pyramid,
+                      pt_roi_space *space, const pt_found *found, int n, const pt_mask_buffers *buffers,
+                      float *masks)
 {
     int side = head->roi_size;
     size_t cells = (size_t)side * (size_t)side;
@@ -61,8 +64,9 @@ static void run_chunk(const pt_mask_head *head, pt_backend *backend, const pt_py
     pt_pool_run(backend->pool, (size_t)n, run_logits, &job);
 }
 
-void pt_mask_head_run(const pt_mask_head *head, pt_backend *backend, const pt_pyramid *pyramid, pt_roi_space *space,
-                      const pt_found *found, size_t count, const pt_mask_buffers *buffers, float *masks)
+void pt_mask_head_run(const pt_mask_head *head, pt_backend *backend, const pt_pyramid *pyramid,
+                      pt_roi_space *space, const pt_found *found, size_t count,
+                      const pt_mask_buffers *buffers, float *masks)
 {
     size_t each = 4 * (size_t)head->roi_size * (size_t)head->roi_size;
     for (size_t at = 0; at < count; at += PT_MASK_CHUNK) {

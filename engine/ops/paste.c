@@ -22,8 +22,8 @@ pt_rect pt_paste_extent(pt_box box, int side)
     return r;
 }
 
-/* Where output place `at` of `size` falls on the padded grid: torch's bilinear interpolation, corners not aligned.
- * Cells are numbered without the padding: -1 and `side` are the zeros around. */
+/* Where output place `at` of `size` falls on the padded grid: torch's bilinear interpolation, corners not
+ * aligned. Cells are numbered without the padding: -1 and `side` are the zeros around. */
 static void locate(int64_t at, int64_t size, int side, int *low, int *high, float *fraction)
 {
     int grid = side + 2;

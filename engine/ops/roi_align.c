@@ -74,8 +74,8 @@ static void align_one(void *context, size_t i, int worker)
                    grid.samples * grid.samples, job->out + i * job->region_stride, job->channel_stride);
 }
 
-void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes, size_t count,
-                  int side, float *out, size_t region_stride, size_t channel_stride)
+void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes,
+                  size_t count, int side, float *out, size_t region_stride, size_t channel_stride)
 {
     roi_job job = {pyramid, space, boxes, side, out, region_stride, channel_stride};
     pt_pool_run(pool, count, align_one, &job);

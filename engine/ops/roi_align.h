@@ -1,7 +1,7 @@
 /* Features of regions, drawn from the level of the pyramid that fits each region's size.
  *
- * As torchvision's MultiScaleRoIAlign, but for one thing: the scale of a level is that of the padded image to the
- * map. torchvision guesses it from the unpadded size, which differs for images under 64 pixels alone. */
+ * As torchvision's MultiScaleRoIAlign, but for one thing: the scale of a level is that of the padded image to
+ * the map. torchvision guesses it from the unpadded size, which differs for images under 64 pixels alone. */
 #ifndef PANTILE_ENGINE_OPS_ROI_ALIGN_H
 #define PANTILE_ENGINE_OPS_ROI_ALIGN_H
 
@@ -35,7 +35,7 @@ pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side
 void pt_roi_space_fini(pt_roi_space *space);
 
 /* Region i goes to out + i * region_stride: channels of side * side floats, channel_stride floats apart. */
-void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes, size_t count,
-                  int side, float *out, size_t region_stride, size_t channel_stride);
+void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes,
+                  size_t count, int side, float *out, size_t region_stride, size_t channel_stride);
 
 #endif

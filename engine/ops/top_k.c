@@ -4,7 +4,8 @@
 
 enum { BUCKETS = 65536 };
 
-/* The bucket, from the largest downwards, in which the k-th value falls; *above counts those in higher buckets. */
+/* The bucket, from the largest downwards, in which the k-th value falls; *above counts those in higher
+ * buckets. */
 static uint32_t find_bucket(const uint32_t *histogram, size_t k, size_t *above)
 {
     uint32_t bucket = BUCKETS - 1;
@@ -35,8 +36,8 @@ static uint32_t kth_largest(const float *values, size_t count, size_t k, uint32_
     return high << 16 | find_bucket(histogram, k - above, &above);
 }
 
-size_t pt_top_k(const float *values, size_t pixels, int anchors, size_t k, uint32_t *histogram, uint64_t *keys,
-                float *cut)
+size_t pt_top_k(const float *values, size_t pixels, int anchors, size_t k, uint32_t *histogram,
+                uint64_t *keys, float *cut)
 {
     size_t count = pixels * (size_t)anchors;
     *cut = -INFINITY;

@@ -1,4 +1,5 @@
-/* What every backend must do, run on each: layers against direct loops, the same bytes for any number of threads. */
+/* What every backend must do, run on each: layers against direct loops, the same bytes for any number of
+ * threads. */
 #include "engine/backend/backend.h"
 #include "tests/engine/kernels/random.h"
 #include "tiling/base/alloc.h"
@@ -59,8 +60,8 @@ static double direct(const conv_case *c, int o, int n, int oy, int ox)
     for (int i = 0; i < per_group; i++) {
         for (int ky = 0; ky < s->kernel_h; ky++) {
             for (int kx = 0; kx < s->kernel_w; kx++) {
-                sum += (double)*w++ * input_at(c, first + i, n, oy * s->stride - s->pad + ky,
-                                               ox * s->stride - s->pad + kx);
+                sum += (double)*w++ *
+                       input_at(c, first + i, n, oy * s->stride - s->pad + ky, ox * s->stride - s->pad + kx);
             }
         }
     }
@@ -69,7 +70,8 @@ static double direct(const conv_case *c, int o, int n, int oy, int ox)
 
 static bool make_case(randoms *r, int kind, conv_case *c)
 {
-    pt_conv_spec s = {.stride = random_int(r, 1, 2), .groups = 1, .activation = (pt_activation)random_int(r, 0, 2)};
+    pt_conv_spec s = {
+        .stride = random_int(r, 1, 2), .groups = 1, .activation = (pt_activation)random_int(r, 0, 2)};
     s.kernel_h = kind == 0 ? 1 : kind == 1 ? 3 : random_int(r, 1, 7);
     s.kernel_w = kind < 2 ? s.kernel_h : random_int(r, 1, 7);
     s.pad = kind == 1 ? 1 : random_int(r, 0, 3);
@@ -85,7 +87,9 @@ static bool make_case(randoms *r, int kind, conv_case *c)
         s.in_channels = s.groups * random_int(r, 1, 4);
         s.out_channels = s.groups * random_int(r, 1, 4);
     }
-    *c = (conv_case){.spec = s, .in = {NULL, s.in_channels, random_int(r, 1, 3), random_int(r, 1, 23), random_int(r, 1, 40)}};
+    *c = (conv_case){
+        .spec = s,
+        .in = {NULL, s.in_channels, random_int(r, 1, 3), random_int(r, 1, 23), random_int(r, 1, 40)}};
     c->out = (pt_map){NULL, s.out_channels, c->in.n, pt_window_out(c->in.h, s.kernel_h, s.stride, s.pad),
                       pt_window_out(c->in.w, s.kernel_w, s.stride, s.pad)};
     if (c->out.h < 1 || c->out.w < 1) {
@@ -93,7 +97,8 @@ static bool make_case(randoms *r, int kind, conv_case *c)
     }
     c->in.data = random_block(r, pt_map_count(&c->in));
     c->out.data = random_block(r, pt_map_count(&c->out));
-    c->weights = random_block(r, (size_t)(s.out_channels * s.in_channels / s.groups * s.kernel_h * s.kernel_w));
+    c->weights =
+        random_block(r, (size_t)(s.out_channels * s.in_channels / s.groups * s.kernel_h * s.kernel_w));
     c->bias = random_block(r, (size_t)s.out_channels);
     c->add = kind != 1 && random_int(r, 0, 1) ? random_block(r, pt_map_count(&c->out)) : NULL;
     c->exact = calloc(pt_map_count(&c->out), sizeof *c->exact);
@@ -130,10 +135,11 @@ static void run_case(pt_backend *backend, conv_case *c, bool in_place)
     const pt_conv_spec *s = &c->spec;
     size_t weights = (size_t)(s->out_channels * s->in_channels / s->groups * s->kernel_h * s->kernel_w);
     pt_conv *conv = NULL;
-    assert_int_equal(backend->ops
-                         ->conv_new(backend, s, copy(c->weights, weights), copy(c->bias, (size_t)s->out_channels), &conv)
-                         .code,
-                     PT_OK);
+    assert_int_equal(
+        backend->ops
+            ->conv_new(backend, s, copy(c->weights, weights), copy(c->bias, (size_t)s->out_channels), &conv)
+            .code,
+        PT_OK);
     assert_int_equal(backend->ops->conv_reserve(backend, conv, c->in.n, c->in.h, c->in.w).code, PT_OK);
     const float *add = c->add;
     if (add && in_place) {
@@ -174,9 +180,10 @@ static void test_threads_give_the_same_bytes(void **state)
 {
     (void)state;
     randoms r = {11};
-    static const pt_conv_spec specs[] = {
-        {33, 17, 3, 3, 1, 1, 1, PT_ACT_RELU}, {40, 24, 1, 1, 1, 0, 1, PT_ACT_NONE},
-        {12, 12, 3, 3, 2, 1, 12, PT_ACT_RELU6}, {8, 8, 5, 5, 2, 2, 2, PT_ACT_RELU}};
+    static const pt_conv_spec specs[] = {{33, 17, 3, 3, 1, 1, 1, PT_ACT_RELU},
+                                         {40, 24, 1, 1, 1, 0, 1, PT_ACT_NONE},
+                                         {12, 12, 3, 3, 2, 1, 12, PT_ACT_RELU6},
+                                         {8, 8, 5, 5, 2, 2, 2, PT_ACT_RELU}};
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++) {
         const pt_conv_spec *s = &specs[k];
         conv_case c = {.spec = *s, .in = {NULL, s->in_channels, 2, 61, 47}};
@@ -184,7 +191,8 @@ static void test_threads_give_the_same_bytes(void **state)
                          pt_window_out(47, s->kernel_w, s->stride, s->pad)};
         c.in.data = random_block(&r, pt_map_count(&c.in));
         c.out.data = random_block(&r, pt_map_count(&c.out));
-        c.weights = random_block(&r, (size_t)(s->out_channels * s->in_channels / s->groups * s->kernel_h * s->kernel_w));
+        c.weights = random_block(
+            &r, (size_t)(s->out_channels * s->in_channels / s->groups * s->kernel_h * s->kernel_w));
         c.bias = random_block(&r, (size_t)s->out_channels);
         float *first = NULL;
         for (int threads = 1; threads <= 3; threads++) {
@@ -214,8 +222,9 @@ static void test_linear(void **state)
             pt_backend *backend = open_backend("portable", threads);
             pt_linear_spec spec = {(int)in, (int)out, PT_ACT_RELU};
             pt_linear *linear = NULL;
-            assert_int_equal(backend->ops->linear_new(backend, &spec, copy(w, in * out), copy(b, out), &linear).code,
-                             PT_OK);
+            assert_int_equal(
+                backend->ops->linear_new(backend, &spec, copy(w, in * out), copy(b, out), &linear).code,
+                PT_OK);
             backend->ops->linear_run(backend, linear, x, rows, y);
             backend->ops->linear_run(backend, linear, x, 0, y);
             backend->ops->linear_free(backend, linear);
@@ -297,7 +306,8 @@ static void test_bad_arguments(void **state)
     pt_backend_close(&backend);
 }
 
-/* Opens a backend and both kinds of layers; the weights are made beforehand, since each layer takes its own. */
+/* Opens a backend and both kinds of layers; the weights are made beforehand, since each layer takes its own.
+ */
 static pt_status everything(void)
 {
     pt_backend *backend = NULL;
@@ -306,7 +316,8 @@ static pt_status everything(void)
     PT_TRY(pt_backend_open(NULL, 2, &backend));
     pt_conv_spec spec = {2, 3, 3, 3, 1, 1, 1, PT_ACT_NONE};
     pt_linear_spec full = {2, 3, PT_ACT_NONE};
-    float *blocks[4] = {aligned_alloc(64, 256), aligned_alloc(64, 256), aligned_alloc(64, 256), aligned_alloc(64, 256)};
+    float *blocks[4] = {aligned_alloc(64, 256), aligned_alloc(64, 256), aligned_alloc(64, 256),
+                        aligned_alloc(64, 256)};
     pt_status status = backend->ops->conv_new(backend, &spec, blocks[0], blocks[1], &conv);
     pt_status other = backend->ops->linear_new(backend, &full, blocks[2], blocks[3], &linear);
     if (status.code == PT_OK) {
@@ -339,19 +350,17 @@ static void test_blas_core(void **state)
     const char *core = pt_blas_core_wanted();
     assert_true(!core || strcmp(core, "SkylakeX") == 0 || strcmp(core, "Haswell") == 0);
     setenv("OPENBLAS_CORETYPE", "Whatever", 1);
-    assert_null(pt_blas_core_wanted()); /* the user's own choice stands, and a restart does not repeat itself */
+    assert_null(
+        pt_blas_core_wanted()); /* the user's own choice stands, and a restart does not repeat itself */
     unsetenv("OPENBLAS_CORETYPE");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_convolutions),
-        cmocka_unit_test(test_threads_give_the_same_bytes),
-        cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_pool),
-        cmocka_unit_test(test_bad_arguments),
-        cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_convolutions),  cmocka_unit_test(test_threads_give_the_same_bytes),
+        cmocka_unit_test(test_linear),        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_blas_core),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,8 @@ static FILE *open_file(const char *path, const char *ending)
     return file;
 }
 
-void tables_add(tables *t, int image, const char *name, int level, const float *data, size_t rows, size_t columns)
+void tables_add(tables *t, int image, const char *name, int level, const float *data, size_t rows,
+                size_t columns)
 {
     table *items = realloc(t->items, (t->count + 1) * sizeof *items);
     assert_non_null(items);
@@ -50,7 +51,8 @@ tables tables_read(const char *path)
     while (fscanf(index, "%d %15s %d %zu %zu %zu", &image, name, &level, &rows, &columns, &offset) == 6) {
         tables_add(&t, image, name, level, NULL, rows, columns);
         assert_int_equal(fseek(bin, (long)(offset * sizeof(float)), SEEK_SET), 0);
-        assert_int_equal(fread(t.items[t.count - 1].data, sizeof(float), rows * columns, bin), rows * columns);
+        assert_int_equal(fread(t.items[t.count - 1].data, sizeof(float), rows * columns, bin),
+                         rows * columns);
     }
     fclose(index);
     fclose(bin);

@@ -22,9 +22,11 @@ typedef struct tables {
 /* path without ending; fails the test when something is missing. */
 tables tables_read(const char *path);
 void tables_free(tables *t);
-const table *tables_find(const tables *t, int image, const char *name, int level); /* NULL when there is none */
+const table *tables_find(const tables *t, int image, const char *name,
+                         int level); /* NULL when there is none */
 /* Copies a table in. */
-void tables_add(tables *t, int image, const char *name, int level, const float *data, size_t rows, size_t columns);
+void tables_add(tables *t, int image, const char *name, int level, const float *data, size_t rows,
+                size_t columns);
 
 /* sqrt(sum (a - b)^2 / sum b^2) */
 double relative_l2(const float *a, const float *b, size_t count);

@@ -1,4 +1,5 @@
-/* The engine's face: life cycle, bad arguments, memory, threads. Arguments: the folder of the bundled models. */
+/* The engine's face: life cycle, bad arguments, memory, threads. Arguments: the folder of the bundled models.
+ */
 #include "engine/engine.h"
 #include "engine/graph/tap.h"
 #include "tests/engine/network/tiny.h"
@@ -46,11 +47,13 @@ static harvest reap(const pt_engine *engine, size_t image)
     const pt_detection *items;
     size_t count;
     assert_int_equal(pt_engine_detections(engine, image, &items, &count).code, PT_OK);
-    size_t side = (size_t)pt_engine_model(engine)->mask_size, each = 6 * sizeof(float) + side * side * sizeof(float);
+    size_t side = (size_t)pt_engine_model(engine)->mask_size,
+           each = 6 * sizeof(float) + side * side * sizeof(float);
     harvest h = {calloc(count + 1, each), count * each};
     assert_non_null(h.bytes);
     for (size_t i = 0; i < count; i++) {
-        float head[6] = {items[i].x0, items[i].y0, items[i].x1, items[i].y1, items[i].score, (float)items[i].class_id};
+        float head[6] = {items[i].x0, items[i].y0,    items[i].x1,
+                         items[i].y1, items[i].score, (float)items[i].class_id};
         memcpy(h.bytes + i * each, head, sizeof head);
         memcpy(h.bytes + i * each + sizeof head, items[i].mask, side * side * sizeof(float));
     }
@@ -187,7 +190,8 @@ static void test_batches_and_strides(void **state)
     (void)state;
     char *path = tiny_model(TINY_MOBILENET);
     pt_engine *engine = open_with(path, 2, .05f, 20), *other = open_with(path, 1, .05f, 20);
-    tiny_image a = tiny_make_image(75, 50, 4), b = tiny_make_image(75, 50, 5), c = tiny_make_image(140, 33, 6);
+    tiny_image a = tiny_make_image(75, 50, 4), b = tiny_make_image(75, 50, 5),
+               c = tiny_make_image(140, 33, 6);
     pt_image batch[3] = {a.image, b.image, a.image};
     assert_int_equal(pt_engine_infer(other, &c.image, 1).code, PT_OK);
     assert_int_equal(pt_engine_infer(engine, batch, 3).code, PT_OK);
@@ -198,7 +202,8 @@ static void test_batches_and_strides(void **state)
     }
     pt_image strided = {wide, 75, 50, 1000};
     assert_int_equal(pt_engine_infer(other, &strided, 1).code, PT_OK);
-    harvest first = reap(engine, 0), second = reap(engine, 1), third = reap(engine, 2), alone = reap(other, 0);
+    harvest first = reap(engine, 0), second = reap(engine, 1), third = reap(engine, 2),
+            alone = reap(other, 0);
     assert_same(first, third);
     assert_same(second, alone);
     free(first.bytes);

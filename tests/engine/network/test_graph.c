@@ -1,4 +1,5 @@
-/* The memory plan: values that live at the same time never share memory, and little more is taken than must be. */
+/* The memory plan: values that live at the same time never share memory, and little more is taken than must
+ * be. */
 #include "engine/graph/graph.h"
 #include "tests/engine/kernels/random.h"
 #include "tiling/base/alloc.h"
@@ -102,6 +103,22 @@ static void test_sums_in_place(void **state)
     }
 }
 
+/* A convolution cannot write over what it reads, even if that is the summand, too. */
+static void test_input_as_summand(void **state)
+{
+    (void)state;
+    int input, sum;
+    pt_graph *graph = new_graph(2, &input);
+    int layer = add_layer(graph, 2, 2, 1, 1, 1);
+    assert_int_equal(pt_graph_conv(graph, layer, input, input, &sum).code, PT_OK);
+    assert_int_equal(pt_graph_plan(graph, 1, 2).code, PT_OK);
+    assert_true(pt_graph_memory(graph, input) != pt_graph_memory(graph, sum));
+    memcpy(pt_graph_memory(graph, input), ((float[]){1, 2, 30, 40}), 4 * sizeof(float));
+    pt_graph_run(graph, NULL, NULL);
+    assert_memory_equal(pt_graph_memory(graph, sum), ((float[]){32, 44, 61, 82}), 4 * sizeof(float));
+    pt_graph_free(&graph);
+}
+
 /* Random graphs: each kept value holds what a run that shares no memory would leave. */
 static void test_random_graphs(void **state)
 {
@@ -117,8 +134,9 @@ static void test_random_graphs(void **state)
             int from = random_int(&r, 0, i - 1), add = random_int(&r, -1, i - 1);
             float weight = (float)random_int(&r, -2, 2);
             int layer = add_layer(graph, 1, 1, 1, 1, weight);
-            assert_int_equal(pt_graph_conv(graph, layer, values[from], add < 0 ? -1 : values[add], &values[i]).code,
-                             PT_OK);
+            assert_int_equal(
+                pt_graph_conv(graph, layer, values[from], add < 0 ? -1 : values[add], &values[i]).code,
+                PT_OK);
             wanted[i] = (double)weight * wanted[from] + (add < 0 ? 0 : wanted[add]);
             kept[i] = random_int(&r, 0, 2) == 0;
             if (kept[i]) {
@@ -191,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_sums_in_place),
+        cmocka_unit_test(test_input_as_summand),
         cmocka_unit_test(test_random_graphs),
         cmocka_unit_test(test_shapes_and_sizes),
         cmocka_unit_test(test_bad_graphs),

@@ -1,4 +1,5 @@
-/* The engine against torchvision: every stage on the same weights and images. Arguments: fixture folder, model, case. */
+/* The engine against torchvision: every stage on the same weights and images. Arguments: fixture folder,
+ * model, case. */
 #include "engine/engine.h"
 #include "engine/graph/tap.h"
 #include "tests/engine/network/tables.h"
@@ -74,8 +75,8 @@ static const table *same_shape(const fixture *f, const table *wanted)
 {
     const table *got = tables_find(&f->got, wanted->image, wanted->name, wanted->level);
     if (!got || got->rows != wanted->rows || got->columns != wanted->columns) {
-        fail_msg("%s %d of image %d: %zu x %zu wanted, %zu x %zu found", wanted->name, wanted->level, wanted->image,
-                 wanted->rows, wanted->columns, got ? got->rows : 0, got ? got->columns : 0);
+        fail_msg("%s %d of image %d: %zu x %zu wanted, %zu x %zu found", wanted->name, wanted->level,
+                 wanted->image, wanted->rows, wanted->columns, got ? got->rows : 0, got ? got->columns : 0);
     }
     return got;
 }
@@ -83,9 +84,11 @@ static const table *same_shape(const fixture *f, const table *wanted)
 static void check_close(const table *wanted, const float *got, const float *reference)
 {
     double error = relative_l2(got, reference, wanted->rows * wanted->columns);
-    print_message("%s %d of image %d: relative L2 error %.1e\n", wanted->name, wanted->level, wanted->image, error);
+    print_message("%s %d of image %d: relative L2 error %.1e\n", wanted->name, wanted->level, wanted->image,
+                  error);
     if (!(error <= map_tolerance)) {
-        fail_msg("%s %d of image %d: relative L2 error %g", wanted->name, wanted->level, wanted->image, error);
+        fail_msg("%s %d of image %d: relative L2 error %g", wanted->name, wanted->level, wanted->image,
+                 error);
     }
 }
 
@@ -113,7 +116,8 @@ static size_t nearest_row(const table *wanted, size_t row, const table *got, con
     for (size_t i = 0; i < got->rows; i++) {
         double sum = 0;
         for (size_t c = 0; c < wanted->columns; c++) {
-            sum += fabs((double)got->data[i * got->columns + c] - (double)wanted->data[row * wanted->columns + c]);
+            sum += fabs((double)got->data[i * got->columns + c] -
+                        (double)wanted->data[row * wanted->columns + c]);
         }
         if (!taken[i] && sum < least) {
             least = sum;
@@ -123,7 +127,8 @@ static size_t nearest_row(const table *wanted, size_t row, const table *got, con
     return best;
 }
 
-/* Proposals of almost equal score may change places, so rows are paired first; the answers follow their proposals. */
+/* Proposals of almost equal score may change places, so rows are paired first; the answers follow their
+ * proposals. */
 static void test_proposals_and_answers(void **state)
 {
     fixture *f = *state;

@@ -1,0 +1,21 @@
+# Installs the engine to a scratch prefix, builds a program against it by pkg-config alone and runs it.
+# -D BUILD, SCRATCH, SOURCE, LIBDIR, COMPILER, FLAGS (as the engine was built), PKG_CONFIG, MODEL, CONFIG
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${ARGN}: ${result}\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE "${SCRATCH}")
+run("${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${SCRATCH}" --component engine --config "${CONFIG}")
+set(ENV{PKG_CONFIG_PATH} "${SCRATCH}/${LIBDIR}/pkgconfig:$ENV{PKG_CONFIG_PATH}")
+run("${PKG_CONFIG}" --static --cflags --libs pantile-engine)
+string(STRIP "${output}" output)
+separate_arguments(flags UNIX_COMMAND "${FLAGS} ${output}")
+run("${COMPILER}" -std=c11 "${SOURCE}/main.c" -o "${SCRATCH}/consumer" ${flags})
+run("${SCRATCH}/consumer" "${MODEL}")
+if(NOT output MATCHES "buildings_mnv2_fpn, portable .*detections")
+  message(FATAL_ERROR "unexpected answer: ${output}")
+endif()
