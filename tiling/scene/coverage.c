@@ -213,6 +213,7 @@ static pt_status parts_are_empty(pt_source *source, pt_rect rect, bool *empty)
 
 pt_status pt_coverage_is_empty(pt_source *source, pt_rect rect, bool *empty)
 {
+    PT_TRY(pt_source_ensure(source));
     pt_gdal_log log;
     pt_gdal_watch(&log);
     pt_status status = pt_ok();

@@ -38,9 +38,11 @@ static void CPL_STDCALL keep_message(CPLErr level, CPLErrorNum number, const cha
             one_line(log->failure, message);
         }
     } else if (level == CE_Warning) {
-        if (log->warnings++ == 0) {
+        bool made_up = strstr(message, "Premature end") || strstr(message, "remature EOF");
+        if (log->warnings++ == 0 || (made_up && !log->made_up)) {
             one_line(log->warning, message);
         }
+        log->made_up |= made_up;
     }
 }
 
@@ -102,6 +104,25 @@ bool pt_gdal_stat(const char *name, bool *is_folder, uint64_t *bytes)
     *is_folder = VSI_ISDIR(stat.st_mode);
     *bytes = (uint64_t)stat.st_size;
     return true;
+}
+
+bool pt_gdal_ends_with_marker(const char *name, const uint8_t marker[2])
+{
+    enum { TAIL = 1 << 16 };
+    bool is_folder = false, found = false;
+    uint64_t bytes = 0;
+    uint8_t *tail = pt_alloc(TAIL, 1);
+    VSILFILE *file = tail && pt_gdal_stat(name, &is_folder, &bytes) ? VSIFOpenL(name, "rb") : NULL;
+    if (file) {
+        VSIFSeekL(file, bytes > TAIL ? bytes - TAIL : 0, SEEK_SET);
+        size_t count = VSIFReadL(tail, 1, TAIL, file);
+        for (size_t i = 1; i < count && !found; i++) {
+            found = tail[i - 1] == marker[0] && tail[i] == marker[1];
+        }
+        VSIFCloseL(file);
+    }
+    pt_free(tail);
+    return found || !file;
 }
 
 bool pt_gdal_is_local(const char *name)

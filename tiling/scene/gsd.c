@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const double gsd_close = 0.10;    /* a scene this near to the model's GSD is read as it is */
+static const double gsd_same = 0.01;     /* "--gsd 1" for pixels of 1.0004 m means them as they are */
 static const double upsample_warn = 2.0; /* scene pixels per file pixel beyond which detail is invented */
 static const double max_side = 1 << 30;  /* scene pixels: GDAL's and the grid's integers hold */
 
@@ -114,7 +115,8 @@ static pt_status choose_gsd(const pt_scene_options *options, const pt_scene_info
                             "%g m; use --gsd native, or give it a CRS",
                             info->path, options->gsd);
         }
-        *gsd = options->gsd;
+        double x = info->native_gsd_x / options->gsd, y = info->native_gsd_y / options->gsd;
+        *gsd = fabs(x - 1) <= gsd_same && fabs(y - 1) <= gsd_same ? 0 : options->gsd;
     } else if (options->gsd_mode == PT_GSD_AUTO && known && options->model_gsd > 0) {
         double x = info->native_gsd_x / options->model_gsd, y = info->native_gsd_y / options->model_gsd;
         bool near = fabs(x - 1) <= gsd_close && fabs(y - 1) <= gsd_close;

@@ -48,11 +48,25 @@ static bool level_bytes(const char *name, int level, uint64_t *bytes)
     return pt_gdal_stat(name, &is_folder, bytes);
 }
 
+/* libjpeg fills what is missing with grey, and warns once at most. FF D9 ends every JPEG and occurs nowhere
+ * in its coded data. */
+static pt_status check_jpeg(const char *name, const char *shown)
+{
+    static const uint8_t end[2] = {0xff, 0xd9};
+    if (pt_gdal_ends_with_marker(name, end)) {
+        return pt_ok();
+    }
+    return pt_error(PT_E_INPUT, "%s: cut short: the JPEG has no end; copy or download it again", shown);
+}
+
 pt_status pt_intact_check(GDALDatasetH dataset, const char *name, const char *shown, const pt_bands *bands,
                           int level)
 {
     const char *driver = GDALGetDriverShortName(GDALGetDatasetDriver(dataset));
     uint64_t bytes = 0;
+    if (pt_gdal_is_local(name) && strcmp(driver, "JPEG") == 0) {
+        return check_jpeg(name, shown);
+    }
     if (!pt_gdal_is_local(name) || strcmp(driver, "GTiff") != 0 || !level_bytes(name, level, &bytes)) {
         return pt_ok();
     }

@@ -19,6 +19,7 @@ enum { PT_GDAL_TEXT = 300 };
 /* What GDAL said on this thread between watch and unwatch; nothing of it reaches standard error. */
 typedef struct pt_gdal_log {
     int failures, warnings;
+    bool made_up;               /* a decoder ran out of bytes, made the rest up and only warned */
     char failure[PT_GDAL_TEXT]; /* the first of each kind, on one line */
     char warning[PT_GDAL_TEXT];
 } pt_gdal_log;
@@ -34,6 +35,9 @@ char *pt_gdal_name(const char *path);
 /* Whether the name is a file that can be asked about at no cost: on disk or in memory. */
 bool pt_gdal_is_local(const char *name);
 bool pt_gdal_stat(const char *name, bool *is_folder, uint64_t *bytes); /* false: no such file */
+
+/* Whether the two bytes occur in the last 64 KiB (or the file cannot be read, which others report). */
+bool pt_gdal_ends_with_marker(const char *name, const uint8_t marker[2]);
 
 /* `drivers` ends in NULL. `shown` is the name for messages. */
 pt_status pt_gdal_open(const char *name, const char *shown, const char *const *drivers, GDALDatasetH *out);
@@ -74,7 +78,8 @@ pt_status pt_gsd_settle(GDALDatasetH dataset, const pt_scene_options *options, p
 
 /* --- intact.c --- */
 
-/* PT_E_INPUT when a local GTiff ends before its blocks do. Looks at the bands in use, or at all (bands NULL).
+/* PT_E_INPUT when a local GTiff ends before its blocks do, or a JPEG before its end marker. Looks at the
+ * bands in use, or at all (bands NULL).
  */
 pt_status pt_intact_check(GDALDatasetH dataset, const char *name, const char *shown, const pt_bands *bands,
                           int level);
@@ -205,12 +210,13 @@ pt_status pt_mosaic_describe(const char *const *paths, size_t count, const pt_sc
 /* --- source.c --- */
 
 typedef struct pt_source {
+    const pt_scene *scene; /* borrowed */
     const char *shown;
     const pt_bands *bands; /* borrowed */
     const pt_parts *parts; /* borrowed */
     const char *const *drivers;
     bool strict;
-    GDALDatasetH dataset;
+    GDALDatasetH dataset; /* NULL after a failed read, until the next */
     int level;
     int width, height;               /* level pixels */
     int64_t full_width, full_height; /* file pixels */
@@ -234,6 +240,8 @@ typedef struct pt_source {
 /* Opens its own handle. */
 pt_status pt_source_open(const pt_scene *scene, int level, pt_source *source);
 void pt_source_close(pt_source *source);
+/* Opens the handle again after a failed read; the others do so themselves. */
+pt_status pt_source_ensure(pt_source *source);
 /* rect in level pixels, inside the level. rgb: 3 bytes a pixel; valid: 1 byte a pixel. Invalid pixels are 0,
  * 0, 0. */
 pt_status pt_source_read(pt_source *source, pt_rect rect, uint8_t *rgb, uint8_t *valid);

@@ -4,9 +4,60 @@
 #include <math.h>
 #include <string.h>
 
+static bool find_bands(pt_source *s)
+{
+    const pt_bands *bands = s->bands;
+    for (int c = 0; c < bands->count; c++) {
+        s->channel[c] = pt_level_band(s->dataset, bands->channels[c].band, s->level);
+        if (!s->channel[c]) {
+            return false;
+        }
+    }
+    s->alpha = bands->alpha ? pt_level_band(s->dataset, bands->alpha, s->level) : NULL;
+    s->mask = bands->mask ? pt_level_mask(s->dataset, bands, s->level) : NULL;
+    s->width = GDALGetRasterBandXSize(s->channel[0]);
+    s->height = GDALGetRasterBandYSize(s->channel[0]);
+    return (s->alpha || !bands->alpha) && (s->mask || !bands->mask);
+}
+
+static void disconnect(pt_source *source)
+{
+    pt_gdal_log log;
+    pt_gdal_watch(&log);
+    if (source->dataset) {
+        GDALClose(source->dataset);
+        source->dataset = NULL;
+    }
+    for (size_t i = 0; i < sizeof source->kept / sizeof *source->kept; i++) {
+        if (source->kept[i].dataset) {
+            GDALClose(source->kept[i].dataset);
+            source->kept[i].dataset = NULL;
+        }
+    }
+    pt_gdal_unwatch();
+}
+
+static pt_status connect(pt_source *source)
+{
+    const pt_scene_info *info = &source->scene->info;
+    PT_TRY(pt_gdal_open(source->scene->name, source->shown, source->drivers, &source->dataset));
+    pt_gdal_log log;
+    pt_gdal_watch(&log);
+    bool same = GDALGetRasterXSize(source->dataset) == info->native_width &&
+                GDALGetRasterYSize(source->dataset) == info->native_height &&
+                GDALGetRasterCount(source->dataset) == info->band_count && find_bands(source);
+    pt_gdal_unwatch();
+    if (!same) {
+        disconnect(source);
+        return pt_error(PT_E_INPUT, "%s: has changed since it was first opened; start again", source->shown);
+    }
+    return pt_ok();
+}
+
 pt_status pt_source_open(const pt_scene *scene, int level, pt_source *source)
 {
-    pt_source s = {.shown = scene->shown,
+    pt_source s = {.scene = scene,
+                   .shown = scene->shown,
                    .bands = &scene->bands,
                    .parts = &scene->parts,
                    .drivers = (const char *const *)scene->drivers,
@@ -14,50 +65,14 @@ pt_status pt_source_open(const pt_scene *scene, int level, pt_source *source)
                    .full_width = scene->info.native_width,
                    .full_height = scene->info.native_height,
                    .level = level};
-    PT_TRY(pt_gdal_open(scene->name, s.shown, (const char *const *)scene->drivers, &s.dataset));
-    pt_gdal_log log;
-    pt_gdal_watch(&log);
-    bool same = GDALGetRasterXSize(s.dataset) == scene->info.native_width &&
-                GDALGetRasterYSize(s.dataset) == scene->info.native_height &&
-                GDALGetRasterCount(s.dataset) == scene->info.band_count;
-    for (int c = 0; same && c < s.bands->count; c++) {
-        s.channel[c] = pt_level_band(s.dataset, s.bands->channels[c].band, level);
-        same = s.channel[c] != NULL;
-    }
-    if (same && s.bands->alpha) {
-        s.alpha = pt_level_band(s.dataset, s.bands->alpha, level);
-        same = s.alpha != NULL;
-    }
-    if (same && s.bands->mask) {
-        s.mask = pt_level_mask(s.dataset, s.bands, level);
-        same = s.mask != NULL;
-    }
-    if (same) {
-        s.width = GDALGetRasterBandXSize(s.channel[0]);
-        s.height = GDALGetRasterBandYSize(s.channel[0]);
-    }
-    pt_gdal_unwatch();
+    PT_TRY(connect(&s));
     *source = s;
-    if (!same) {
-        pt_source_close(source);
-        return pt_error(PT_E_INPUT, "%s: has changed since it was first opened; start again", scene->shown);
-    }
     return pt_ok();
 }
 
 void pt_source_close(pt_source *source)
 {
-    if (source->dataset) {
-        pt_gdal_log log;
-        pt_gdal_watch(&log);
-        GDALClose(source->dataset);
-        for (size_t i = 0; i < sizeof source->kept / sizeof *source->kept; i++) {
-            if (source->kept[i].dataset) {
-                GDALClose(source->kept[i].dataset);
-            }
-        }
-        pt_gdal_unwatch();
-    }
+    disconnect(source);
     pt_free(source->planes);
     pt_free(source->spare);
     pt_free(source->covered);
@@ -65,26 +80,42 @@ void pt_source_close(pt_source *source)
     *source = (pt_source){0};
 }
 
-/* A decoder that runs out of bytes makes the rest up and only warns. */
-static bool is_grave(const char *warning)
+/* After a failure the handle is not used again: decoders go on in silence where they warned before, and the
+ * block cache holds what they made up. */
+static void give_up_handle(pt_source *source)
 {
-    return strstr(warning, "Premature end") || strstr(warning, "remature EOF") ||
-           strstr(warning, "truncated");
+    disconnect(source);
+    const char *name = source->scene->name;
+    if (!pt_gdal_is_local(name) || source->parts->count > 0) {
+        VSICurlClearCache(); /* else a second try would meet the cached failure */
+    }
+}
+
+pt_status pt_source_ensure(pt_source *source)
+{
+    if (source->dataset) {
+        return pt_ok();
+    }
+    pt_status status = connect(source);
+    if (status.code == PT_E_INPUT) {
+        status.code = PT_E_READ; /* it was there before: worth another try */
+    }
+    return status;
 }
 
 /* What a read's outcome means for the tile. */
 static pt_status judge(pt_source *source, CPLErr result, const pt_gdal_log *log, pt_rect rect,
                        const char *what)
 {
-    bool failed = result != CE_None || log->failures > 0;
-    const char *text = log->failure[0] ? log->failure : log->warning;
-    if (failed || (log->warnings && is_grave(log->warning))) {
-        VSICurlPartialClearCache(source->shown); /* else a second try would meet the cached failure */
+    if (result != CE_None || log->failures > 0 || log->made_up) {
+        const char *text = log->failure[0] ? log->failure : log->warning;
+        give_up_handle(source);
         return pt_error(PT_E_READ, "%s: cannot read %s at column %lld, row %lld, %lld x %lld pixels: %s",
                         source->shown, what, (long long)rect.x, (long long)rect.y, (long long)rect.w,
-                        (long long)rect.h, text[0] ? text : "GDAL gives no reason");
+                        (long long)rect.h, text[0] ? text : "GDAL gives no reason; the file is damaged");
     }
     if (log->warnings && source->strict) {
+        give_up_handle(source);
         return pt_error(PT_E_TILE, "%s: a warning while reading column %lld, row %lld (--strict): %s",
                         source->shown, (long long)rect.x, (long long)rect.y, log->warning);
     }
@@ -166,6 +197,7 @@ static pt_status read_bytes(pt_source *source, pt_rect rect, uint8_t *rgb, uint8
 {
     const pt_bands *bands = source->bands;
     size_t n = (size_t)pt_rect_area(rect);
+    PT_TRY(pt_source_ensure(source));
     PT_TRY(reserve(source, n, (size_t)bands->count));
     memset(source->missing, 0, n);
     memset(valid, 1, n);
@@ -210,6 +242,7 @@ pt_status pt_source_values(pt_source *source, pt_rect rect, double *values, uint
 {
     const pt_bands *bands = source->bands;
     size_t n = (size_t)pt_rect_area(rect);
+    PT_TRY(pt_source_ensure(source));
     PT_TRY(reserve(source, n, 0));
     memset(source->missing, 0, n);
     memset(valid, 1, n);

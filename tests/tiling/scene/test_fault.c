@@ -190,6 +190,42 @@ static void warnings_fail_under_strict(void **state)
     pt_scene_close(&scene);
 }
 
+/* Decoders that make up what is missing, and warn once, do not get through. */
+static void refuses_cut_pictures(void **state)
+{
+    (void)state;
+    raster r = photo("/vsimem/picture.tif");
+    raster_make(&r);
+    static const char *const drivers[3] = {"JPEG", "PNG", "JP2OpenJPEG"};
+    for (int i = 0; i < 3; i++) {
+        GDALDatasetH from = GDALOpen(r.path, GA_ReadOnly);
+        GDALDatasetH to =
+            GDALCreateCopy(GDALGetDriverByName(drivers[i]), "/vsimem/picture", from, FALSE, NULL, NULL, NULL);
+        assert_non_null(to);
+        GDALClose(to);
+        GDALClose(from);
+        pt_scene *scene = scene_open("/vsimem/picture", NULL);
+        assert_string_equal(pt_scene_describe(scene)->driver, drivers[i]);
+        assert_int_equal(read_whole(scene).code, PT_OK);
+        cut("/vsimem/picture", size_of("/vsimem/picture") / 2);
+        /* A second try by the same reader must not meet what the first left in the cache. */
+        pt_scene_reader *reader = NULL;
+        pt_window window = {0};
+        assert_int_equal(pt_scene_reader_open(scene, &reader).code, PT_OK);
+        for (int try = 0; try < 3; try++) {
+            pt_status status = pt_scene_reader_read(reader, (pt_rect){0, 390, 600, 10}, &window);
+            assert_status(status, PT_E_READ, "/vsimem/picture", "row 390");
+        }
+        pt_window_fini(&window);
+        pt_scene_reader_close(&reader);
+        pt_scene_close(&scene);
+        if (i == 0) {
+            assert_status(try_open("/vsimem/picture", NULL), PT_E_INPUT, "cut short", "download it again");
+        }
+        VSIUnlink("/vsimem/picture.aux.xml");
+    }
+}
+
 /* Cuts at every length: never a wrong pixel without an error. */
 static void no_cut_is_silent(void **state)
 {
@@ -222,6 +258,7 @@ int main(void)
         cmocka_unit_test(refuses_a_file_cut_short),       cmocka_unit_test(checks_the_overviews_in_use),
         cmocka_unit_test(fails_the_read_of_a_lost_block), cmocka_unit_test(fails_the_read_behind_a_mosaic),
         cmocka_unit_test(warnings_fail_under_strict),     cmocka_unit_test(no_cut_is_silent),
+        cmocka_unit_test(refuses_cut_pictures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
