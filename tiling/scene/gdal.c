@@ -3,6 +3,7 @@
 
 #include <cpl_conv.h>
 #include <cpl_error.h>
+#include <cpl_string.h>
 #include <cpl_vsi.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -66,6 +67,9 @@ static void CPL_STDCALL drop_message(CPLErr level, CPLErrorNum number, const cha
     (void)message;
 }
 
+static const char listing_option[] = "GDAL_DISABLE_READDIR_ON_OPEN";
+static bool user_decides_listing; /* written once, by start */
+
 static void start(void)
 {
     CPLSetErrorHandler(drop_message);
@@ -77,10 +81,7 @@ static void start(void)
     if (!CPLGetConfigOption("VRT_SHARED_SOURCE", NULL)) {
         CPLSetConfigOption("VRT_SHARED_SOURCE", "0");
     }
-    /* Probing for side-car files beats listing a remote folder of a million files. */
-    if (!CPLGetConfigOption("GDAL_DISABLE_READDIR_ON_OPEN", NULL)) {
-        CPLSetConfigOption("GDAL_DISABLE_READDIR_ON_OPEN", "TRUE");
-    }
+    user_decides_listing = CPLGetConfigOption(listing_option, NULL) != NULL;
 }
 
 void pt_gdal_start(void)
@@ -130,6 +131,11 @@ bool pt_gdal_is_local(const char *name)
     return name[0] != '<' && (strncmp(name, "/vsi", 4) != 0 || strncmp(name, "/vsimem/", 8) == 0);
 }
 
+static bool is_remote(const char *name)
+{
+    return strncmp(name, "/vsi", 4) == 0 && strncmp(name, "/vsimem/", 8) != 0;
+}
+
 static pt_status explain_open(const char *name, const char *shown, const pt_gdal_log *log)
 {
     if (pt_gdal_is_local(name)) {
@@ -147,9 +153,10 @@ static pt_status explain_open(const char *name, const char *shown, const pt_gdal
         return pt_error(PT_E_INPUT, "%s: has no bands; make it anew with gdalbuildvrt", shown);
     }
     if (!strstr(log->failure, "not recognized")) {
-        return pt_error(PT_E_INPUT,
-                        "%s: cannot be opened (%s); it may be cut short: copy or download it again", shown,
-                        log->failure[0] ? log->failure : "GDAL gives no reason");
+        return pt_error(PT_E_INPUT, "%s: cannot be opened (%s); %s", shown,
+                        log->failure[0] ? log->failure : "GDAL gives no reason",
+                        is_remote(name) ? "check the address, access rights and the network"
+                                        : "it may be cut short: copy or download it again");
     }
     if (driver) {
         return pt_error(PT_E_INPUT, "%s: format %s is not among those allowed; add --driver %s", shown,
@@ -159,13 +166,40 @@ static pt_status explain_open(const char *name, const char *shown, const pt_gdal
                     shown);
 }
 
+/* Whether a remote GeoTIFF has neither mask nor overviews nor metadata in files beside it. Knowing so from
+ * three requests spares GDAL a listing of the folder, or some eighty requests for the names that all makers
+ * use. */
+static bool stands_alone(const char *name)
+{
+    static const char *const beside[] = {".msk", ".ovr", ".aux.xml"};
+    const char *ending = CPLGetExtension(name);
+    if (!is_remote(name) || (!EQUAL(ending, "tif") && !EQUAL(ending, "tiff")) || user_decides_listing) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        bool is_folder = false;
+        uint64_t bytes = 0;
+        if (pt_gdal_stat(CPLSPrintf("%s%s", name, beside[i]), &is_folder, &bytes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 pt_status pt_gdal_open(const char *name, const char *shown, const char *const *drivers, GDALDatasetH *out)
 {
     pt_gdal_start();
     pt_gdal_log log;
     pt_gdal_watch(&log);
+    bool alone = stands_alone(name);
+    if (alone) {
+        CPLSetThreadLocalConfigOption(listing_option, "EMPTY_DIR");
+    }
     GDALDatasetH dataset =
         GDALOpenEx(name, GDAL_OF_RASTER | GDAL_OF_READONLY | GDAL_OF_VERBOSE_ERROR, drivers, NULL, NULL);
+    if (alone) {
+        CPLSetThreadLocalConfigOption(listing_option, NULL);
+    }
     pt_status status = dataset ? pt_ok() : explain_open(name, shown, &log);
     pt_gdal_unwatch();
     if (status.code == PT_OK) {

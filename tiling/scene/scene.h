@@ -4,6 +4,9 @@
  * twice, whole or in parts, gives the same bytes. Opening decides everything that depends on the whole scene:
  * bands, normalisation range, resampling, area of interest. Reading only reads.
  *
+ * Shrinking averages over the exact area of a scene pixel, from the smallest overview that is no coarser than
+ * the scene; enlarging is bilinear. A scene pixel is valid when half of its area or more is.
+ *
  * Life cycle:
  *   pt_scene_open(paths, n, &options, &scene)     inspects; cheap in memory; one or more files as one mosaic
  *   pt_scene_reader_open(scene, &reader)          one per thread: own GDAL handles
@@ -38,7 +41,7 @@ typedef struct pt_scene_options {
     bool has_range; /* map [range_lo, range_hi] to 0..255; else 8-bit as it is, others by 2-98% percentiles */
     double range_lo, range_hi;
     pt_gsd_mode gsd_mode;
-    double gsd;       /* metres, for PT_GSD_VALUE */
+    double gsd;       /* metres, for PT_GSD_VALUE; a scene within 1% of it is read as it is */
     double model_gsd; /* metres, for PT_GSD_AUTO; 0: unknown, then native */
     const char *aoi;  /* vector file whose polygons bound the area of interest, or NULL */
     bool has_bbox;
@@ -62,7 +65,7 @@ typedef struct pt_scene_info {
     double gsd;                        /* metres of a scene pixel: geometric mean of x and y; 0 without CRS */
     double scale_x, scale_y;           /* file pixels per scene pixel */
     double range_lo[3], range_hi[3];   /* normalisation used; 0, 255 for bytes */
-    bool has_crs, has_mask;            /* has_mask: alpha, mask band or nodata */
+    bool has_crs, has_mask;            /* has_mask: alpha, mask band, nodata or a transparent palette entry */
     pt_georef georef;                  /* of scene pixels */
     pt_rect area; /* scene pixels that may matter: the whole scene, or the box of AOI and bbox */
 } pt_scene_info;
@@ -74,7 +77,9 @@ pt_status pt_scene_open(const char *const *paths, size_t count, const pt_scene_o
 void pt_scene_close(pt_scene **scene);
 const pt_scene_info *pt_scene_describe(const pt_scene *scene); /* valid until close */
 
-/* Splits files into groups that touch or overlap and agree in CRS, pixel size, bands and type; each group is
+/* A mosaic's parts lie over each other in the order given, the last on top where it is valid.
+ *
+ * Splits files into groups that touch or overlap and agree in CRS, pixel size, bands and type; each group is
  * to be opened as one scene, so that objects across file borders are whole. groups[i] is the group of
  * paths[i], numbered 0 .. *group_count - 1 in the order of first appearance. */
 pt_status pt_scene_group(const char *const *paths, size_t count, const pt_scene_options *options,
@@ -99,7 +104,8 @@ typedef struct pt_window {
 pt_status pt_scene_reader_open(const pt_scene *scene, pt_scene_reader **out);
 void pt_scene_reader_close(pt_scene_reader **reader);
 pt_status pt_scene_reader_state(pt_scene_reader *reader, pt_rect rect, pt_area_state *out);
-/* PT_E_READ: may succeed when tried again (names file and block). PT_E_TILE: never will. */
+/* PT_E_READ: may succeed when tried again, also with the same reader (names file, window and GDAL's reason).
+ * PT_E_TILE: never will. PT_E_USAGE: the rectangle is empty or not inside the scene. */
 pt_status pt_scene_reader_read(pt_scene_reader *reader, pt_rect rect, pt_window *window);
 void pt_window_fini(pt_window *window);
 
@@ -108,7 +114,10 @@ pt_status pt_scene_preview(const pt_scene *scene, int side, uint8_t **rgb, int *
 
 /* A vector layer burnt into scene pixels, for the oracle detector. Objects are numbered from 1 in file order;
  * a pixel belongs to a polygon when its centre lies inside.
- *   pt_burner_open(path, scene, class_field, &burner); one per thread
+ * The class is the attribute "class_id" when the layer has it, else 1. The layer may be in any CRS; it is
+ * held in memory. Burning in pieces gives the same pixels as burning the whole.
+ *
+ *   pt_burner_open(path, scene, &burner)     one per thread; PT_E_INPUT names the file
  *   pt_burner_burn(burner, rect, callback)   calls back once for each object with at least one pixel in rect
  */
 typedef struct pt_burner pt_burner;
