@@ -175,8 +175,7 @@ static pt_status json_start(pt_sink *sink, OGRSpatialReferenceH crs)
     }
     put_text(s, "{\"type\":\"FeatureCollection\",");
     if (!s->degrees) {
-        /* RFC 7946 has only WGS 84; the older form says that no CRS can be assumed, and readers respect it.
-         */
+        /* RFC 7946 knows no other CRS than WGS 84; its predecessor had this for none. */
         put_text(s, "\"crs\":null,");
     }
     put_text(s, "\"features\":[");

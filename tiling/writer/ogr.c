@@ -5,6 +5,7 @@
 #include <cpl_conv.h>
 #include <errno.h>
 #include <gdal.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 typedef struct ogr_sink {
@@ -13,7 +14,8 @@ typedef struct ogr_sink {
     char *layer_name;
     GDALDatasetH file;
     OGRLayerH layer;
-    int64_t written;
+    int64_t written; /* features */
+    int64_t bytes;   /* about what their geometries and attributes take */
 } ogr_sink;
 
 enum { ID, CLASS, SCORE, AREA, PERIMETER, TILES, MERGED, TRUNCATED };
@@ -58,10 +60,20 @@ static void leave(void)
     pt_capture_end();
 }
 
+/* FlatGeobuf's driver says "unexpected I/O failure" of a full disk, and removes its temporary file before
+ * anyone can see that it was full. It needs twice what it is given. */
+static bool lacks_space(const ogr_sink *s)
+{
+    struct statvfs disk;
+    return statvfs(s->base.partial->folder, &disk) == 0 && disk.f_blocks > 0 &&
+           (double)disk.f_bavail * (double)disk.f_frsize < 2.0 * (double)s->bytes;
+}
+
 /* GDAL's failure as ours. */
 static pt_status failed(const ogr_sink *s, const pt_capture *capture)
 {
-    return pt_partial_failed(s->base.partial, capture->no_space ? ENOSPC : 0, capture->message);
+    bool full = capture->no_space || lacks_space(s);
+    return pt_partial_failed(s->base.partial, full ? ENOSPC : 0, capture->message);
 }
 
 static bool create_fields(OGRLayerH layer)
@@ -140,6 +152,7 @@ static pt_status ogr_write(pt_sink *sink, const pt_record *record)
 {
     ogr_sink *s = (ogr_sink *)sink;
     pt_capture capture;
+    s->bytes += OGR_G_WkbSize(record->geometry) + 64;
     enter(&capture);
     bool added = add(s, record);
     leave();

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,6 +46,7 @@ void scratch_clear(void)
 int scratch_remove(void **state)
 {
     (void)state;
+    umount2(scratch_path("disk"), MNT_DETACH); /* in case that test failed */
     scratch_clear();
     return rmdir(scratch);
 }
