@@ -119,8 +119,28 @@ static pt_status describe(pt_config *config, const pt_command *command)
     return pt_ok();
 }
 
+/* The reader gives the line of the mapping for a key that it does not know, not that of the key: the first
+ * line that begins with it, or 0. */
+static int find_key_line(const char *key, const char *text, size_t size)
+{
+    size_t length = strlen(key);
+    int line = 1;
+    for (size_t at = 0; at + length < size; line++) {
+        if (memcmp(text + at, key, length) == 0 && (text[at + length] == ':' || text[at + length] == ' ')) {
+            return line;
+        }
+        const char *end = memchr(text + at, '\n', size - at);
+        if (!end) {
+            break;
+        }
+        at = (size_t)(end - text) + 1;
+    }
+    return 0;
+}
+
 static pt_status parse(pt_config *config, const void *bytes, size_t size)
 {
+    static const char unknown[] = "Unexpected key: ";
     complaint c = {.line = 0};
     cyaml_config_t setup = reader_setup(&c);
     cyaml_data_t *data = NULL;
@@ -133,6 +153,9 @@ static pt_status parse(pt_config *config, const void *bytes, size_t size)
         return PT_NOMEM("the config");
     }
     char line[32] = "";
+    if (strncmp(c.text, unknown, strlen(unknown)) == 0) {
+        c.line = find_key_line(c.text + strlen(unknown), bytes, size);
+    }
     if (c.line > 0) {
         snprintf(line, sizeof line, "line %d: ", c.line);
     }

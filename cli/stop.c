@@ -1,29 +1,41 @@
 #include "cli/stop.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
+/* A handler may hardly do anything, so it only writes the signal's number into a pipe; a thread reads it and
+ * does the rest. (Blocking the signals and waiting with sigwait would not do: libraries start threads before
+ * main, OpenBLAS for one, and a signal to the process kills it through any thread that does not block it.) */
 static struct watch {
     pthread_mutex_t lock;
     int signal;
     pt_stop_function *stop;
     void *user;
-    sigset_t signals;
+    int pipe[2];
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void note_signal(int number)
+{
+    int before = errno;
+    unsigned char byte = (unsigned char)number;
+    (void)!write(watch.pipe[1], &byte, 1);
+    errno = before;
+}
 
 static void *wait_for_signals(void *user)
 {
     (void)user;
     for (;;) {
-        int number;
-        if (sigwait(&watch.signals, &number) != 0) {
+        unsigned char number;
+        if (read(watch.pipe[0], &number, 1) != 1) {
             continue;
         }
         pthread_mutex_lock(&watch.lock);
-        bool second = watch.signal != 0;
-        if (second) {
+        if (watch.signal != 0) {
             _exit(128 + number);
         }
         watch.signal = number;
@@ -35,19 +47,33 @@ static void *wait_for_signals(void *user)
     return NULL;
 }
 
-pt_status pt_stop_watch(void)
+static int start_thread(void)
 {
     pthread_t thread;
     pthread_attr_t detached;
-    sigemptyset(&watch.signals);
-    sigaddset(&watch.signals, SIGINT);
-    sigaddset(&watch.signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &watch.signals, NULL);
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     int error = pthread_create(&thread, &detached, wait_for_signals, NULL);
     pthread_attr_destroy(&detached);
-    return error ? pt_error(PT_E_NOMEM, "no thread to wait for signals: %s", strerror(error)) : pt_ok();
+    return error;
+}
+
+pt_status pt_stop_watch(void)
+{
+    if (pipe(watch.pipe) != 0) {
+        return pt_error(PT_E_NOMEM, "no pipe for signals: %s", strerror(errno));
+    }
+    fcntl(watch.pipe[0], F_SETFD, FD_CLOEXEC);
+    fcntl(watch.pipe[1], F_SETFD, FD_CLOEXEC);
+    int error = start_thread();
+    if (error) {
+        return pt_error(PT_E_NOMEM, "no thread to wait for signals: %s", strerror(error));
+    }
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return pt_ok();
 }
 
 int pt_stop_signal(void)

@@ -4,8 +4,7 @@
 
 #include "tiling/base/base.h"
 
-/* Blocks both signals in the calling thread and those it starts later, and waits for them in a thread of its
- * own. Once per process, before other threads start. */
+/* Catches both signals from here on. Once per process. */
 pt_status pt_stop_watch(void);
 
 /* The signal that came, or 0. */

@@ -67,7 +67,8 @@ static void test_carries_a_failure(void **state)
 {
     (void)state;
     pt_link *link = new_link(1);
-    pt_result reply = {.tile = 3, .outcome = PT_TILE_FAILED, .status = pt_error(PT_E_READ, "block 5 is broken")};
+    pt_result reply = {
+        .tile = 3, .outcome = PT_TILE_FAILED, .status = pt_error(PT_E_READ, "block 5 is broken")};
     pt_result taken = {0};
     assert_int_equal(pt_link_reply(link, &reply).code, PT_OK);
     assert_int_equal(pt_link_take(link, &taken).code, PT_OK);
@@ -281,10 +282,14 @@ static void test_out_of_memory(void **state)
 int link_conformance(const char *name, link_factory *factory)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_carries_both_ways),     cmocka_unit_test(test_carries_a_failure),
-        cmocka_unit_test(test_keeps_the_order),       cmocka_unit_test(test_no_more_drains),
-        cmocka_unit_test(test_close_drops_and_stops), cmocka_unit_test(test_close_wakes_everybody),
-        cmocka_unit_test(test_bad_credit),            cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_carries_both_ways),
+        cmocka_unit_test(test_carries_a_failure),
+        cmocka_unit_test(test_keeps_the_order),
+        cmocka_unit_test(test_no_more_drains),
+        cmocka_unit_test(test_close_drops_and_stops),
+        cmocka_unit_test(test_close_wakes_everybody),
+        cmocka_unit_test(test_bad_credit),
+        cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_many_workers_lose_nothing),
     };
     make = factory;

@@ -33,7 +33,8 @@ static void add_ring(pt_polygon *polygon, double x, double y, double side)
 /* Two polygons, the first with a hole. */
 static pt_feature feature_at(int64_t x, int64_t y, int32_t class_id, uint16_t score, double side)
 {
-    pt_feature f = {.class_id = class_id, .score_q = score, .tiles = 2, .merged = true, .anchor_x = x, .anchor_y = y};
+    pt_feature f = {
+        .class_id = class_id, .score_q = score, .tiles = 2, .merged = true, .anchor_x = x, .anchor_y = y};
     f.polygons = pt_calloc(2, sizeof *f.polygons);
     f.count = 2;
     add_ring(&f.polygons[0], (double)x, (double)y, side);
@@ -108,8 +109,8 @@ static pt_feature nth_feature(int i, int64_t *area)
 {
     int kind = i % 6;
     *area = kind < 4 ? 100 : 100 + kind;
-    return feature_at(10 + 37 * (i / 6 % 5), 20 + 90 * (i / 30), 1 + (kind == 1), (uint16_t)(kind == 2 ? 500 : 900),
-                      kind == 3 ? 9 : 8);
+    return feature_at(10 + 37 * (i / 6 % 5), 20 + 90 * (i / 30), 1 + (kind == 1),
+                      (uint16_t)(kind == 2 ? 500 : 900), kind == 3 ? 9 : 8);
 }
 
 static pt_spool *spool_in_order(const int *order)

@@ -20,8 +20,8 @@ typedef struct fake {
     int64_t calls;
 } fake;
 
-static pt_status fake_detect(pt_detector *detector, int64_t tile, const pt_window *window, pt_instance_list *out,
-                             bool *capped)
+static pt_status fake_detect(pt_detector *detector, int64_t tile, const pt_window *window,
+                             pt_instance_list *out, bool *capped)
 {
     fake *f = (fake *)detector;
     pt_instance instance = {.class_id = 1, .score = 1};

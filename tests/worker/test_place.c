@@ -21,7 +21,8 @@ static pt_window new_window(void)
     for (int i = 0; i < GRID * GRID; i++) {
         full[i] = 1.0f;
     }
-    return (pt_window){.rect = {100, 200, SIDE, SIDE}, .rgb = rgb, .valid = valid, .valid_count = SIDE * SIDE};
+    return (pt_window){
+        .rect = {100, 200, SIDE, SIDE}, .rgb = rgb, .valid = valid, .valid_count = SIDE * SIDE};
 }
 
 static void invalidate(pt_window *window, int x, int y)
@@ -159,10 +160,10 @@ static void test_invalid_at_window_corner(void **state)
     pt_window window = new_window();
     pt_instance_list list = {0};
     invalidate(&window, SIDE - 1, SIDE - 1);
-    assert_int_equal(
-        pt_place_mask(&placer, &window, (pt_rect){138, 238, 2, 2}, bytes, 1, 1.0f, &list).code, PT_OK);
-    assert_int_equal(
-        pt_place_mask(&placer, &window, (pt_rect){100, 200, 2, 2}, bytes, 1, 1.0f, &list).code, PT_OK);
+    assert_int_equal(pt_place_mask(&placer, &window, (pt_rect){138, 238, 2, 2}, bytes, 1, 1.0f, &list).code,
+                     PT_OK);
+    assert_int_equal(pt_place_mask(&placer, &window, (pt_rect){100, 200, 2, 2}, bytes, 1, 1.0f, &list).code,
+                     PT_OK);
     assert_int_equal(list.count, 2);
     assert_true(list.items[0].truncated);
     assert_int_equal(list.items[0].mask.area, 3);
@@ -193,12 +194,9 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lands_in_the_scene),
-        cmocka_unit_test(test_probabilities_end_at_the_window),
-        cmocka_unit_test(test_scene_edge_truncates),
-        cmocka_unit_test(test_invalid_pixels_are_no_object),
-        cmocka_unit_test(test_neighbours_truncate),
-        cmocka_unit_test(test_invalid_at_window_corner),
+        cmocka_unit_test(test_lands_in_the_scene),   cmocka_unit_test(test_probabilities_end_at_the_window),
+        cmocka_unit_test(test_scene_edge_truncates), cmocka_unit_test(test_invalid_pixels_are_no_object),
+        cmocka_unit_test(test_neighbours_truncate),  cmocka_unit_test(test_invalid_at_window_corner),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,11 +23,12 @@ static void test_reads(void **state)
 {
     (void)state;
     pt_replay_tile tile = {0};
-    pt_status status = parse("{\"tile\":5,\"detections\":["
-                             "{\"box\":[0,1.5,100,50],\"score\":0.25,\"class_id\":1,\"mask_size\":2,\"mask\":[0,0.5,1,0]},"
-                             "{\"box\":[3,4,5,6],\"score\":1,\"class_id\":7,\"mask_size\":3,"
-                             "\"mask\":[0,0,0,0,1,0,0,0,0.125]}]}",
-                             &tile);
+    pt_status status =
+        parse("{\"tile\":5,\"detections\":["
+              "{\"box\":[0,1.5,100,50],\"score\":0.25,\"class_id\":1,\"mask_size\":2,\"mask\":[0,0.5,1,0]},"
+              "{\"box\":[3,4,5,6],\"score\":1,\"class_id\":7,\"mask_size\":3,"
+              "\"mask\":[0,0,0,0,1,0,0,0,0.125]}]}",
+              &tile);
     assert_string_equal(status.message, "");
     assert_int_equal(tile.count, 2);
     assert_true(tile.items[0].y0 == 1.5f && tile.items[0].x1 == 100.0f);
@@ -42,8 +43,8 @@ static void test_reads(void **state)
     pt_replay_tile_fini(&tile);
 }
 
-#define ONE(box, score, class_id, size, mask)                                                                    \
-    "{\"tile\":5,\"detections\":[{\"box\":" box ",\"score\":" score ",\"class_id\":" class_id                   \
+#define ONE(box, score, class_id, size, mask)                                                                \
+    "{\"tile\":5,\"detections\":[{\"box\":" box ",\"score\":" score ",\"class_id\":" class_id                \
     ",\"mask_size\":" size ",\"mask\":" mask "}]}"
 
 static void test_refuses(void **state)
@@ -143,7 +144,8 @@ static pt_window new_window(void)
     return (pt_window){.rect = {10, 20, 8, 4}, .rgb = rgb, .valid = valid, .valid_count = 32};
 }
 
-/* What was dumped is what the detector saw; what another program found comes back, but for what scores too little. */
+/* What was dumped is what the detector saw; what another program found comes back, but for what scores too
+ * little. */
 static void test_dump_and_replay(void **state)
 {
     (void)state;
@@ -152,9 +154,10 @@ static void test_dump_and_replay(void **state)
     pt_detector *dump = NULL;
     pt_instance_list list = {0};
     bool capped = false;
-    write_file("3.json", "{\"tile\":3,\"detections\":["
-                         "{\"box\":[1,0,5,4],\"score\":0.9,\"class_id\":2,\"mask_size\":2,\"mask\":[1,1,1,1]},"
-                         "{\"box\":[1,0,5,4],\"score\":0.4,\"class_id\":2,\"mask_size\":2,\"mask\":[1,1,1,1]}]}");
+    write_file("3.json",
+               "{\"tile\":3,\"detections\":["
+               "{\"box\":[1,0,5,4],\"score\":0.9,\"class_id\":2,\"mask_size\":2,\"mask\":[1,1,1,1]},"
+               "{\"box\":[1,0,5,4],\"score\":0.4,\"class_id\":2,\"mask_size\":2,\"mask\":[1,1,1,1]}]}");
     assert_int_equal(pt_detector_new_replay(folder, (pt_rect){0, 0, 100, 100}, 0.5, &replay).code, PT_OK);
     assert_int_equal(pt_detector_new_dump(folder, replay, &dump).code, PT_OK);
     pt_status status = pt_detector_detect(dump, 3, &window, &list, &capped);

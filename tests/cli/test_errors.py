@@ -1,0 +1,234 @@
+"""Bad input by example: one line that names the thing and the remedy, the documented exit code, nothing left behind."""
+import json
+import os
+import signal
+import subprocess
+
+from osgeo import gdal
+
+from harness import (BUILDINGS, Case, PROGRAM, ZANZIBAR, box, features, json_lines, main, noise, write_scene,
+                     write_truth)
+
+
+class Usage(Case):
+    def test_command_lines(self):
+        out = self.path("out.geojson")
+        for arguments, says in (((), "no command"), (("walk",), "no command walk"), (("run", "--tiles"), "--tiles"),
+                                (("run", ZANZIBAR), "-o"), (("run", "-o", out), "no scene"),
+                                (("run", ZANZIBAR, "-o", out), "buildings_mnv2_fpn, fields_mnv2_fpn"),
+                                (("run", ZANZIBAR, "-o", out, "--engine", "magic"), "oracle:FILE"),
+                                (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--tile", 1000), "1024"),
+                                (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--range", "3,2"), "--range"),
+                                (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--gsd", "small"), "--gsd"),
+                                (("run", ZANZIBAR, "-o", self.path("out.shp"), "-m", BUILDINGS), ".geojson"),
+                                (("eval", out), "two files"), (("info",), "one scene"), (("detect",), "no image"),
+                                (("detect", ZANZIBAR), "-o"), (("plan",), "no scene")):
+            with self.subTest(arguments=arguments):
+                self.refused(1, ["pantile", says], *arguments, output=out)
+
+    def test_help_fits_and_shows_an_example(self):
+        for command in ("run", "plan", "detect", "info", "eval"):
+            text = self.pantile(command, "--help").stdout.splitlines()
+            self.assertLessEqual(len(text), 24, command)
+            self.assertLessEqual(max(map(len, text)), 100, command)
+            self.assertTrue(any(line.startswith("Example: pantile " + command) for line in text))
+        self.assertRegex(self.pantile("--version").stdout, r"^pantile \d+\.\d+\.\d+\n$")
+        self.assertIn("pantile help", self.pantile("help").stdout)
+
+
+class BadInput(Case):
+    def run_refused(self, code, says, scene, *more):
+        return self.refused(code, says, "run", scene, "-o", self.path("out.geojson"), "-m", BUILDINGS, *more,
+                            output=self.path("out.geojson"))
+
+    def write(self, name, data):
+        with open(self.path(name), "wb") as file:
+            file.write(data)
+        return self.path(name)
+
+    def test_no_such_file(self):
+        self.run_refused(2, ["nowhere.tif"], self.path("nowhere.tif"))
+
+    def test_text_named_tif(self):
+        self.run_refused(2, ["text.tif"], self.write("text.tif", b"not a raster, but words\n" * 50))
+
+    def test_tiff_cut_at_half(self):
+        with open(ZANZIBAR, "rb") as file:
+            data = file.read()
+        self.run_refused(2, ["half.tif"], self.write("half.tif", data[:len(data) // 2]))
+
+    def test_no_bands(self):
+        path = self.write("none.vrt", b'<VRTDataset rasterXSize="64" rasterYSize="64"></VRTDataset>')
+        self.run_refused(2, ["none.vrt", "band"], path)
+
+    def test_other_driver_is_named(self):
+        gdal.GetDriverByName("ENVI").Create(self.path("a.img"), 64, 64, 3).FlushCache()
+        self.run_refused(2, ["a.img", "--driver"], self.path("a.img"))
+
+    def test_aoi_outside(self):
+        scene = write_scene(self.path("scene.tif"), noise(64, 64))
+        area = write_truth(self.path("aoi.geojson"), [[box(5000, 5000, 5100, 5100)]])
+        self.run_refused(2, ["aoi.geojson"], scene, "--aoi", area)
+        self.run_refused(2, ["bbox"], scene, "--bbox", "0,0,10,10")
+
+    def test_no_crs(self):
+        scene = write_scene(self.path("plain.tif"), noise(200, 120), epsg=None)
+        truth = write_truth(self.path("truth.gpkg"), [[box(20, 30, 60, 70)]], epsg=None)
+        out = self.path("out.geojson")
+        done = self.pantile("run", scene, "-o", out, "--engine", "oracle:" + truth, "--simplify", 0)
+        self.assertRegex(done.stderr, r"warn .*CRS")
+        (properties, geometry), = features(out)
+        self.assertNotIn("area_m2", {k for k, v in properties.items() if v is not None})
+        self.assertEqual(geometry.GetEnvelope(), (20, 60, -70, -30))
+        os.remove(out)
+        self.refused(2, ["plain.tif", "CRS"], "run", scene, "-o", out, "--engine", "oracle:" + truth, "--require-crs",
+                     output=out)
+
+    def test_one_pixel(self):
+        scene = write_scene(self.path("one.tif"), noise(1, 1))
+        out = self.path("out.geojson")
+        self.pantile("run", scene, "-o", out, "-m", BUILDINGS, "--gsd", "native")
+        self.assertEqual(features(out), [])
+        self.pantile("info", scene)
+        self.pantile("plan", scene, "-m", BUILDINGS, "--gsd", "native")
+
+    def test_wrong_models(self):
+        scene = write_scene(self.path("scene.tif"), noise(64, 64))
+        with open(BUILDINGS, "rb") as file:
+            data = file.read()
+        out = self.path("out.geojson")
+        for name, bytes_ in (("model.json", b'{"name": "a model"}'), ("short.safetensors", data[:len(data) // 2]),
+                             ("empty.safetensors", b"")):
+            path = self.write(name, bytes_)
+            self.refused(2, [name], "run", scene, "-o", out, "-m", path, output=out)
+            self.refused(2, [name], "detect", scene, "-o", out, "-m", path, output=out)
+        self.refused(2, ["scene.tif"], "run", scene, "-o", out, "-m", scene, output=out)
+        self.refused(2, ["no_such_model", "buildings_mnv2_fpn"], "run", scene, "-o", out, "-m", "no_such_model")
+
+    def test_folders(self):
+        scene = write_scene(self.path("scene.tif"), noise(64, 64))
+        self.refused(2, ["missing"], "run", scene, "-o", self.path("missing", "out.geojson"), "-m", BUILDINGS)
+        self.refused(2, ["missing"], "detect", scene, "-o", self.path("missing", "out.json"), "-m", BUILDINGS)
+        self.refused(2, ["missing"], "run", scene, "-o", self.path("out.geojson"), "-m", BUILDINGS, "--overlay",
+                     self.path("missing", "look.png"))
+        self.refused(2, ["/proc/out.geojson"], "run", scene, "-o", "/proc/out.geojson", "-m", BUILDINGS)
+
+    def test_existing_output(self):
+        scene = write_scene(self.path("scene.tif"), noise(64, 64))
+        out = self.write("out.geojson", b"precious")
+        self.refused(2, ["out.geojson", "--overwrite"], "run", scene, "-o", out, "-m", BUILDINGS)
+        with open(out, "rb") as file:
+            self.assertEqual(file.read(), b"precious")
+
+    def test_config(self):
+        scene = write_scene(self.path("scene.tif"), noise(64, 64))
+        path = self.write("a.yaml", b"tile: 512\ntyle: 3\n")
+        self.run_refused(2, ["a.yaml", "line 2", "tyle"], scene, "--config", path)
+        self.run_refused(2, ["no.yaml", "buildings"], scene, "--config", self.path("no.yaml"))
+
+    def test_replay_without_files(self):
+        scene = write_scene(self.path("scene.tif"), noise(64, 64))
+        self.refused(2, ["0.json", "docs/replay.md"], "run", scene, "-o", self.path("out.geojson"), "--engine",
+                     "replay:" + self.dir)
+
+    def test_plan_and_info_refuse_too(self):
+        self.refused(2, ["nowhere.tif"], "info", self.path("nowhere.tif"))
+        self.refused(2, ["nowhere.tif"], "plan", self.path("nowhere.tif"), "-m", BUILDINGS)
+        self.refused(2, ["nowhere.geojson"], "eval", self.path("nowhere.geojson"), self.path("nowhere.geojson"))
+
+
+class FailedTiles(Case):
+    def test_a_broken_block_costs_its_tiles_alone(self):
+        path = write_scene(self.path("scene.tif"), noise(640, 640),
+                           options=["TILED=YES", "BLOCKXSIZE=128", "BLOCKYSIZE=128", "COMPRESS=DEFLATE"])
+        source = gdal.Open(path)
+        band = source.GetRasterBand(1)
+        offset = int(band.GetMetadataItem("BLOCK_OFFSET_2_2", "TIFF"))
+        size = int(band.GetMetadataItem("BLOCK_SIZE_2_2", "TIFF"))
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            file.write(b"\xff" * size)
+        truth = write_truth(self.path("truth.gpkg"), [[box(10, 10, 30, 30)], [box(300, 300, 320, 320)]])
+        out, report = self.path("out.geojson"), self.path("report.json")
+        done = self.pantile("run", path, "-o", out, "--engine", "oracle:" + truth, "--gsd", "native", "--tile", 192,
+                            "--overlap", 64, "--report", report, "--log", "json", code=3)
+        failed = [line for line in json_lines(done.stderr) if line["msg"] == "tile failed"]
+        self.assertGreater(len(failed), 0)
+        for line in failed:
+            self.assertEqual(line["attempts"], 3)
+            self.assertIn("scene.tif", line["reason"])
+            self.assertTrue(line["x"] < 384 and line["x"] + line["width"] > 256)
+        self.assertEqual(len(features(out)), 1)
+        with open(report, encoding="utf-8") as file:
+            told = json.load(file)
+        self.assertEqual(told["counts"]["failed"], len(failed))
+        self.assertEqual(told["counts"]["retries"], 2 * len(failed))
+        self.assertEqual([t["tile"] for t in told["scenes"][0]["failed_tiles"]], sorted(t["tile"] for t in failed))
+
+
+class Interrupted(Case):
+    def interrupt(self, *signals):
+        out = self.path("out.geojson")
+        run = subprocess.Popen([PROGRAM, "run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--gsd", "native", "--tile", "256",
+                                "--overlap", "64", "--overlay", self.path("look.png"), "--log", "json"],
+                               stderr=subprocess.PIPE, text=True)
+        for line in run.stderr:
+            if '"progress"' in line:
+                break
+        for number in signals:
+            run.send_signal(number)
+        rest = run.stderr.read()
+        run.stderr.close()
+        code = run.wait(timeout=120)
+        if len(signals) == 1:
+            self.assertEqual(os.listdir(self.dir), [])
+        return code, rest
+
+    def test_interrupt(self):
+        code, rest = self.interrupt(signal.SIGINT)
+        self.assertEqual(code, 130)
+        self.assertIn("SIGINT", json_lines(rest)[-1]["msg"])
+
+    def test_terminate(self):
+        code, rest = self.interrupt(signal.SIGTERM)
+        self.assertEqual(code, 143)
+        self.assertIn("SIGTERM", json_lines(rest)[-1]["msg"])
+
+    def test_twice(self):
+        code, _ = self.interrupt(signal.SIGINT, signal.SIGTERM, signal.SIGINT)
+        self.assertIn(code, (130, 143))
+
+
+class NoSpace(Case):
+    def setUp(self):
+        super().setUp()
+        self.disk = self.path("disk")
+        os.mkdir(self.disk)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", self.disk], stderr=subprocess.DEVNULL,
+                          check=False).returncode:
+            self.skipTest("cannot mount a small file system")
+        self.addCleanup(subprocess.run, ["umount", self.disk], check=False)
+
+    def test_output(self):
+        scene = write_scene(self.path("scene.tif"), noise(1000, 1000))
+        shapes = [[box(x, y, x + 5, y + 5)] for x in range(10, 990, 9) for y in range(10, 990, 9)]
+        truth = write_truth(self.path("truth.gpkg"), shapes[:3000])
+        for ending in ("geojson", "gpkg"):
+            self.refused(4, ["disk", "space"], "run", scene, "-o", os.path.join(self.disk, "out." + ending), "--engine",
+                         "oracle:" + truth, "--gsd", "native", "--quiet")
+            self.assertEqual(os.listdir(self.disk), [])
+
+    def test_detections(self):
+        with open(os.path.join(self.disk, "filler"), "wb") as file:
+            try:
+                file.write(b"x" * 65536)
+            except OSError:
+                pass
+        fixture = self.path("crop.tif")
+        gdal.Translate(fixture, ZANZIBAR, srcWin=[0, 0, 640, 640])
+        self.refused(4, ["disk", "space"], "detect", fixture, "-o", os.path.join(self.disk, "out.json"), "-m", BUILDINGS)
+        self.assertEqual(os.listdir(self.disk), ["filler"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Runs with the bundled model: buildings on a small piece of the example scene, and `pantile detect` on it as an image."""
+import json
+import os
+import subprocess
+
+import numpy as np
+from osgeo import gdal
+
+from harness import BUILDINGS, Case, SOURCE, ZANZIBAR, features, main
+
+COCO_PYTHON = os.environ.get("PANTILE_COCO_PYTHON")
+
+
+def decode(segmentation):
+    """COCO's compressed RLE, written from its description."""
+    height, width = segmentation["size"]
+    counts, at, text = [], 0, segmentation["counts"]
+    while at < len(text):
+        value, shift, more = 0, 0, True
+        while more:
+            c = ord(text[at]) - 48
+            value |= (c & 31) << shift
+            shift += 5
+            at += 1
+            more = bool(c & 32)
+        if c & 16:
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+    flat = np.concatenate([np.full(n, i % 2, bool) for i, n in enumerate(counts)])
+    return flat.reshape(width, height).T
+
+
+class Model(Case):
+    def setUp(self):
+        super().setUp()
+        self.scene = self.path("piece.tif")
+        gdal.Translate(self.scene, ZANZIBAR, srcWin=[700, 600, 1300, 1000])
+
+    def run_model(self, out, *more):
+        return self.pantile("run", self.scene, "-o", self.path(out), "--overwrite", *more)
+
+    def test_finds_buildings_alike_in_every_tiling_format_and_thread(self):
+        config = os.path.join(SOURCE, "configs", "buildings.yaml")
+        self.run_model("a.geojson", "--config", config, "--threads", 1)
+        self.run_model("b.geojson", "--config", "buildings", "--threads", 2, "--log", "json")
+        with open(self.path("a.geojson"), "rb") as a, open(self.path("b.geojson"), "rb") as b:
+            self.assertEqual(a.read(), b.read())
+        found = features(self.path("a.geojson"))
+        self.assertGreater(len(found), 3)
+        for properties, _ in found:
+            self.assertEqual(properties["class"], "building")
+            self.assertGreaterEqual(properties["score"], 0.5)
+            self.assertGreater(properties["area_m2"], 4)
+        for ending in ("gpkg", "fgb"):
+            self.run_model("c." + ending, "-m", BUILDINGS, "--min-area", 4)
+            self.assertEqual(len(features(self.path("c." + ending))), len(found))
+        truth = ZANZIBAR.replace(".tif", ".truth.geojson")
+        score = json.loads(self.pantile("eval", self.path("a.geojson"), truth, "--within", self.scene,
+                                        "--json").stdout)["all"]
+        self.assertGreater(score["f1"], 0.8)
+
+    def test_detect(self):
+        image = self.path("image.png")
+        gdal.Translate(image, ZANZIBAR, format="PNG", width=640, height=0)
+        size = gdal.Open(image)
+        out = self.path("found.json")
+        self.pantile("detect", image, image, "-m", "buildings_mnv2_fpn", "-o", out)
+        with open(out, encoding="utf-8") as file:
+            found = json.load(file)
+        self.assertEqual({f["image_id"] for f in found}, {1, 2})
+        self.assertEqual([f for f in found if f["image_id"] == 1],
+                         [{**f, "image_id": 1} for f in found if f["image_id"] == 2])
+        for f in found:
+            mask = decode(f["segmentation"])
+            self.assertEqual(mask.shape, (size.RasterYSize, size.RasterXSize))
+            x, y, w, h = f["bbox"]
+            rows, columns = np.nonzero(mask)
+            if len(rows):
+                self.assertTrue(rows.min() >= y - 2 and rows.max() <= y + h + 2)
+                self.assertTrue(columns.min() >= x - 2 and columns.max() <= x + w + 2)
+            self.assertEqual(f["category_id"], 1)
+            self.assertEqual(f["file_name"], image)
+        self.refused(2, ["found.json", "--overwrite"], "detect", image, "-m", BUILDINGS, "-o", out)
+        if COCO_PYTHON:
+            self.check_with_pycocotools(out)
+
+    def check_with_pycocotools(self, path):
+        """The official reader decodes the same pixels and would write the same text."""
+        script = """if True:
+            import json, sys
+            from pycocotools import mask
+            found = json.load(open(sys.argv[1]))
+            for f in found:
+                pixels = mask.decode(f["segmentation"])
+                assert mask.encode(pixels)["counts"].decode() == f["segmentation"]["counts"]
+                f["sum"] = [int(pixels.sum()), int((pixels * (1 + __import__("numpy").arange(
+                    pixels.size).reshape(pixels.shape) % 1009)).sum())]
+            print(json.dumps([f["sum"] for f in found]))"""
+        done = subprocess.run([COCO_PYTHON, "-c", script, path], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(path, encoding="utf-8") as file:
+            ours = [decode(f["segmentation"]) for f in json.load(file)]
+        weights = 1 + np.arange(ours[0].size).reshape(ours[0].shape) % 1009
+        self.assertEqual(json.loads(done.stdout), [[int(m.sum()), int((m * weights).sum())] for m in ours])
+
+    def test_info(self):
+        told = json.loads(self.pantile("info", BUILDINGS, "--json").stdout)
+        self.assertEqual((told["kind"], told["classes"], told["stride"]), ("model", ["background", "building"], 64))
+        self.assertEqual(json.loads(self.pantile("info", "buildings_mnv2_fpn", "--json").stdout)["sha256"], told["sha256"])
+        self.assertIn("building", self.pantile("info", BUILDINGS).stdout)
+        told = json.loads(self.pantile("info", self.scene, "--json").stdout)
+        self.assertEqual((told["kind"], told["crs"], told["size"]), ("scene", "EPSG:3857", [1300, 1000]))
+        self.assertIn("EPSG:3857", self.pantile("info", self.scene).stdout)
+
+    def test_plan(self):
+        told = json.loads(self.pantile("plan", self.scene, "-m", BUILDINGS, "--json").stdout)
+        self.assertEqual((told["tiles"], told["to_read"], told["calibration_tiles"]), (1, 1, 1))
+        self.assertGreater(told["seconds"], 0)
+        self.assertGreater(told["output_bytes"], 0)
+
+
+if __name__ == "__main__":
+    main()
