@@ -200,8 +200,8 @@ class Whole(Case):
         self.pantile("run", ZANZIBAR, "-o", out, "--engine", "oracle:" + truth, "--gsd", "0.2", "--simplify", 0,
                      "--model", "buildings_mnv2_fpn")
         score = json.loads(self.pantile("eval", out, truth, "--within", ZANZIBAR, "--json").stdout)["all"]
-        self.assertEqual(score["f1"], 1)
-        self.assertGreater(score["mean_iou"], 0.9)
+        self.assertEqual(score["recall"], 1)  # what reaches far beyond the edge counts as predicted alone
+        self.assertGreater(score["mean_iou"], 0.95)
 
 
 if __name__ == "__main__":
