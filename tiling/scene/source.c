@@ -197,7 +197,6 @@ static pt_status read_bytes(pt_source *source, pt_rect rect, uint8_t *rgb, uint8
 {
     const pt_bands *bands = source->bands;
     size_t n = (size_t)pt_rect_area(rect);
-    PT_TRY(pt_source_ensure(source));
     PT_TRY(reserve(source, n, (size_t)bands->count));
     memset(source->missing, 0, n);
     memset(valid, 1, n);
@@ -286,9 +285,16 @@ static pt_status read_values(pt_source *source, pt_rect rect, uint8_t *rgb, uint
 
 pt_status pt_source_read(pt_source *source, pt_rect rect, uint8_t *rgb, uint8_t *valid)
 {
+    size_t n = (size_t)pt_rect_area(rect);
+    bool empty = false;
+    PT_TRY(pt_coverage_is_empty(source, rect, &empty));
+    if (empty) {
+        memset(valid, 0, n);
+        memset(rgb, 0, 3 * n);
+        return pt_ok();
+    }
     PT_TRY(source->bands->bytes ? read_bytes(source, rect, rgb, valid)
                                 : read_values(source, rect, rgb, valid));
-    size_t n = (size_t)pt_rect_area(rect);
     for (size_t i = 0; i < n; i++) {
         if (!valid[i]) {
             memset(rgb + 3 * i, 0, 3); /* so that sums over valid pixels may take all */
