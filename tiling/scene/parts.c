@@ -42,7 +42,7 @@ static int compare_leaves(const void *a, const void *b)
 static char *resolve(const CPLXMLNode *file, const char *folder)
 {
     const char *text = CPLGetXMLValue(file, NULL, "");
-    bool relative = atoi(CPLGetXMLValue(file, "relativeToVRT", "0")) != 0;
+    bool relative = EQUAL(CPLGetXMLValue(file, "relativeToVRT", "0"), "1");
     return pt_strdup(relative && folder[0] ? CPLProjectRelativeFilename(folder, text) : text);
 }
 
@@ -194,7 +194,7 @@ static pt_status add_source(walk *w, const CPLXMLNode *source, const char *folde
     }
     const leaf *l = bsearch(&key, leaves, leaf_count, sizeof *leaves, compare_leaves);
     pt_free(key.name);
-    int band = atoi(CPLGetXMLValue((CPLXMLNode *)source, "SourceBand", "1"));
+    int band = (int)strtol(CPLGetXMLValue((CPLXMLNode *)source, "SourceBand", "1"), NULL, 10);
     bool overlay =
         CPLGetXMLNode((CPLXMLNode *)source, "NODATA") || CPLGetXMLNode((CPLXMLNode *)source, "UseMaskBand");
     if (!l || !l->is_vrt) {

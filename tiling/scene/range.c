@@ -68,7 +68,7 @@ static pt_status sample_lattice(pt_source *source, sample *s)
     pt_rect all = {0, 0, source->width, source->height};
     for (int64_t j = 0; j < CELLS; j++) {
         for (int64_t i = 0; i < CELLS; i++) {
-            int64_t x = (2 * i + 1) * all.w / (2 * CELLS), y = (2 * j + 1) * all.h / (2 * CELLS);
+            int64_t x = (2 * i + 1) * all.w / (2L * CELLS), y = (2 * j + 1) * all.h / (2L * CELLS);
             x = bw >= CELL && bw < all.w ? x / bw * bw : x;
             y = bh >= CELL && bh < all.h ? y / bh * bh : y;
             pt_rect window = pt_rect_intersect((pt_rect){x, y, CELL, CELL}, all);

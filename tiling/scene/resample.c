@@ -210,7 +210,7 @@ static pt_status copy_chunk(pt_resampler *r, chunk c, uint8_t *rgb, uint8_t *val
 static pt_status filter_chunk(pt_resampler *r, axis ax, axis ay, chunk c, uint8_t *rgb, uint8_t *valid,
                               size_t stride)
 {
-    pt_status status = pt_ok();
+    pt_status status;
     taps tx = {0}, ty = {0};
     size_t row_size = 4 * (size_t)c.to.w, pixels = (size_t)pt_rect_area(c.from);
     PT_TRY_OUT(taps_make(ax, c.to.x, c.to.w, &tx));

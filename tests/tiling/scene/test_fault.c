@@ -172,21 +172,18 @@ static void warnings_fail_under_strict(void **state)
     r.options[3] = "COMPRESS=JPEG";
     r.options[4] = "PHOTOMETRIC=YCBCR";
     raster_make(&r);
-    static const unsigned char junk[48] = {0xff, 0xd0, 0xff, 0xd1, 0x55, 0xff, 0xd9, 0x12, 0xff, 0xc0};
+    static const unsigned char junk[4] = {0xff, 0xd0, 0x12, 0x34}; /* a restart marker where none is due */
     long size = size_of(r.path);
     for (int i = 1; i < 8; i++) {
         write_bytes(r.path, size / 8 * i, junk, sizeof junk);
     }
     pt_scene_options options = pt_scene_defaults();
     pt_scene *scene = scene_open(r.path, &options);
-    pt_status loose = read_whole(scene);
-    assert_true(loose.code == PT_OK || loose.code == PT_E_READ);
+    assert_int_equal(read_whole(scene).code, PT_OK); /* wrong pixels, and a warning in the log */
     pt_scene_close(&scene);
     options.strict = true;
     scene = scene_open(r.path, &options);
-    pt_status strict = read_whole(scene);
-    assert_true(strict.code == PT_E_TILE || strict.code == PT_E_READ);
-    assert_non_null(strstr(strict.message, "jpeg.tif"));
+    assert_status(read_whole(scene), PT_E_TILE, "jpeg.tif", "--strict");
     pt_scene_close(&scene);
 }
 
