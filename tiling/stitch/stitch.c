@@ -191,7 +191,7 @@ static pt_status meet_neighbours(pt_stitcher *s, pt_waiting_tile *w)
 static pt_status add_tile(pt_stitcher *s, int64_t tile, pt_instance_list *list)
 {
     s->book.state[tile] = list ? PT_TILE_SEEN : PT_TILE_UNSEEN;
-    pt_waiting_tile *w;
+    pt_waiting_tile *w = NULL;
     PT_TRY(new_waiting_tile(s, tile, list, &w));
     pt_status status = meet_neighbours(s, w);
     if (status.code == PT_OK && w->missing == 0) {
