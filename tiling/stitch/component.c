@@ -37,7 +37,7 @@ pt_status pt_component_new(pt_stitcher *s, int64_t tile, size_t order, pt_instan
     detection->window = pt_grid_window(&s->grid, tile);
     detection->order = order;
     detection->score_q = pt_score_quantise(detection->instance.score);
-    detection->cut = pt_box_is_cut(&s->grid, tile, detection->instance.mask.box, s->edge);
+    detection->cut = pt_box_is_cut(&s->grid, detection->window, detection->instance.mask.box, s->edge);
     detection->component = component;
     component->members = detection;
     component->last = detection;

@@ -2,11 +2,10 @@
 
 #include <string.h>
 
-bool pt_box_is_cut(const pt_grid *grid, int64_t tile, pt_rect box, int64_t edge)
+bool pt_box_is_cut(const pt_grid *grid, pt_rect w, pt_rect box, int64_t edge)
 {
     /* Sides at the scene's edge have no neighbour: there the rectangle goes on for ever. */
     const int64_t far = (int64_t)1 << 40;
-    pt_rect w = pt_grid_window(grid, tile);
     int64_t left = w.x > 0 ? w.x + edge : -far;
     int64_t top = w.y > 0 ? w.y + edge : -far;
     int64_t right = w.x + w.w < grid->width ? w.x + w.w - edge : far;

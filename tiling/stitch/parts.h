@@ -111,7 +111,7 @@ typedef struct pt_outbox {
 struct pt_stitcher {
     pt_grid grid;
     int64_t agreement, duplicate; /* in SHARE_ONE */
-    int64_t edge;
+    int64_t edge; /* at most the overlap, so that what is cut reaches into a neighbour's window */
     pt_object_sink *sink;
     void *user;
     pthread_mutex_t sink_lock;
@@ -134,7 +134,9 @@ void pt_tile_book_remove(pt_tile_book *book, int64_t tile);               /* fre
 void pt_waiting_tile_free(pt_waiting_tile *tile);
 
 /* detection.c */
-bool pt_box_is_cut(const pt_grid *grid, int64_t tile, pt_rect box, int64_t edge);
+/* Whether a box comes within `edge` pixels of a side of a window, or of the rectangle around several, that is
+ * not the scene's edge. */
+bool pt_box_is_cut(const pt_grid *grid, pt_rect window, pt_rect box, int64_t edge);
 pt_status pt_instances_check(const pt_grid *grid, int64_t tile, const pt_instance_list *list);
 /* Total order by content: what compares equal is equal. For qsort over pt_instance. */
 int pt_instance_compare(const void *a, const void *b);

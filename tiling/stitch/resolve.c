@@ -11,6 +11,7 @@ typedef struct group {
 /* What becomes of a group: one part's mask as it is, a vote, or nothing. */
 typedef struct choice {
     pt_detection *alone; /* NULL: vote */
+    bool whole;          /* a whole part is the object */
     bool drop;
     int rank;
 } choice;
@@ -66,19 +67,11 @@ static bool has_part_of(const group *g, int64_t tile)
 static choice choose_unowned(const pt_stitcher *s, const group *g, pt_detection *best, int64_t owner)
 {
     pt_rect box = best->instance.mask.box;
-    if (has_part_of(g, owner) || pt_box_is_cut(&s->grid, owner, box, s->edge)) {
-        return (choice){.alone = best, .rank = 0}; /* the owner's window is too small for it */
+    if (has_part_of(g, owner) || pt_box_is_cut(&s->grid, pt_grid_window(&s->grid, owner), box, s->edge)) {
+        return (choice){.alone = best, .whole = true, .rank = 0}; /* the owner's window is too small for it */
     }
     bool unsure = s->book.state[owner] == PT_TILE_UNSEEN || touches_the_same_thing(g, owner);
-    return (choice){.alone = best, .drop = !unsure, .rank = 1};
-}
-
-static choice choose_single_cut(const pt_stitcher *s, pt_detection *only)
-{
-    pt_rect box = only->instance.mask.box;
-    int64_t owner = pt_grid_owner(&s->grid, pt_centre_x(box), pt_centre_y(box));
-    bool keep = owner == only->tile || s->book.state[owner] == PT_TILE_UNSEEN;
-    return (choice){.alone = only, .drop = !keep, .rank = 1};
+    return (choice){.alone = best, .whole = true, .drop = !unsure, .rank = 1};
 }
 
 static choice choose(const pt_stitcher *s, const group *g)
@@ -95,14 +88,14 @@ static choice choose(const pt_stitcher *s, const group *g)
         }
     }
     if (!best) {
-        return g->count > 1 ? (choice){0} : choose_single_cut(s, g->parts[0]);
+        return (choice){.alone = g->count == 1 ? g->parts[0] : NULL};
     }
     pt_rect box = best->instance.mask.box;
     int64_t owner = pt_grid_owner(&s->grid, pt_centre_x(box), pt_centre_y(box));
     for (size_t i = 0; i < g->count; i++) {
         pt_detection *part = g->parts[i];
         if (part->tile == owner && !part->cut && pt_rect_contains(part->window, all)) {
-            return (choice){.alone = part, .rank = 0};
+            return (choice){.alone = part, .whole = true, .rank = 0};
         }
     }
     return choose_unowned(s, g, best, owner);
@@ -150,22 +143,51 @@ static void adopt(pt_component *component, pt_candidate *candidate, const group 
     }
 }
 
-static pt_status make_candidate(pt_stitcher *s, pt_component *component, const group *g)
+/* A mask without a whole part that still ends at the rim of all windows that saw it is a piece of something
+ * that others should have seen better: it stays only when its centre's owner is among those who saw it, and
+ * ranks low. */
+static choice judge_piece(const pt_stitcher *s, const group *g, pt_rect box)
 {
+    pt_rect seen = {0};
+    for (size_t i = 0; i < g->count; i++) {
+        seen = pt_rect_union(seen, g->parts[i]->window);
+    }
+    if (!pt_box_is_cut(&s->grid, seen, box, s->edge)) {
+        return (choice){.rank = 0};
+    }
+    int64_t owner = pt_grid_owner(&s->grid, pt_centre_x(box), pt_centre_y(box));
+    bool keep = has_part_of(g, owner) || s->book.state[owner] == PT_TILE_UNSEEN;
+    return (choice){.drop = !keep, .rank = 1};
+}
+
+/* Fills the candidate's object; its mask stays empty when nothing becomes of the group. */
+static pt_status make_object(pt_stitcher *s, const group *g, pt_candidate *candidate)
+{
+    pt_object *object = &candidate->object;
     choice c = choose(s, g);
+    if (!c.drop) {
+        PT_TRY(c.alone ? take_alone(c.alone, object) : take_vote(s, g, object));
+        s->stats.dropped_empty += object->instance.mask.count == 0;
+        if (!c.whole && object->instance.mask.count > 0) {
+            c = judge_piece(s, g, object->instance.mask.box);
+        }
+    }
+    candidate->rank = c.rank;
     if (c.drop) {
         s->stats.dropped_not_owner++;
-        return pt_ok();
+        pt_object_fini(object);
     }
+    return pt_ok();
+}
+
+static pt_status make_candidate(pt_stitcher *s, pt_component *component, const group *g)
+{
     pt_candidate *candidate = pt_calloc(1, sizeof *candidate);
     if (!candidate) {
         return PT_NOMEM("an object");
     }
-    candidate->rank = c.rank;
-    pt_status status =
-        c.alone ? take_alone(c.alone, &candidate->object) : take_vote(s, g, &candidate->object);
-    if (status.code != PT_OK || candidate->object.instance.mask.count == 0) {
-        s->stats.dropped_empty += status.code == PT_OK;
+    pt_status status = make_object(s, g, candidate);
+    if (candidate->object.instance.mask.count == 0) {
         pt_candidate_free(candidate);
         return status;
     }

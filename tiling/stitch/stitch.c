@@ -63,7 +63,7 @@ pt_status pt_stitcher_new(const pt_grid *grid, pt_stitch_options options, pt_obj
     s->grid = *grid;
     s->agreement = to_share(options.agreement);
     s->duplicate = to_share(options.duplicate);
-    s->edge = options.edge;
+    s->edge = options.edge < grid->overlap ? options.edge : grid->overlap;
     s->sink = sink;
     s->user = user;
     s->failure = pt_ok();

@@ -16,7 +16,8 @@
  * there: the best. It is dropped when that owner saw nothing of it although its window holds all of it.
  *   - Any other group of two or more is voted on per pixel; the nearer a pixel is to a window's seam, the
  * less that window's opinion counts.
- *   - A cut detection that agrees with no other is kept when its tile's core holds the centre of its box.
+ *   - If that mask, or a cut detection that agrees with no other, ends at the rim of the windows that saw it,
+ * it is a piece: kept only when the tile whose core holds the centre of its box is one of those that saw it.
  *   - Of two objects whose overlap covers options.duplicate of the smaller one, the worse is dropped. Pixels
  * that one and the same tile gave to both do not count: there the network itself saw two objects.
  *
@@ -39,7 +40,7 @@ typedef struct pt_stitch_options {
     double duplicate; /* a finished object that overlaps a better one of other tiles by this share of the
                          smaller area or more is dropped; > 0, and > 1 keeps all */
     int64_t edge; /* a mask less than this many pixels from a window side that has a neighbour counts as cut
-                     there; >= 1, which means touching */
+                     there; >= 1, which means touching; more than the overlap counts as the overlap */
 } pt_stitch_options;
 
 pt_stitch_options pt_stitch_defaults(void); /* 0.5, 0.5, 4 */

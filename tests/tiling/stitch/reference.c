@@ -41,10 +41,9 @@ static int64_t pixels(const scene *s)
     return s->grid->width * s->grid->height;
 }
 
-static bool is_cut(const scene *s, int64_t tile, pt_rect box)
+static bool is_cut_by(const scene *s, pt_rect w, pt_rect box)
 {
-    pt_rect w = pt_grid_window(s->grid, tile);
-    int64_t e = s->options.edge;
+    int64_t e = s->options.edge < s->grid->overlap ? s->options.edge : s->grid->overlap;
     return (w.x > 0 && box.x - w.x < e) || (w.y > 0 && box.y - w.y < e) ||
            (w.x + w.w < s->grid->width && w.x + w.w - (box.x + box.w) < e) ||
            (w.y + w.h < s->grid->height && w.y + w.h - (box.y + box.h) < e);
@@ -87,6 +86,11 @@ static int compare_probs(const pt_prob *a, const pt_prob *b)
         }
     }
     return memcmp(a->q, b->q, (size_t)pt_rect_area(a->box));
+}
+
+static bool is_cut(const scene *s, int64_t tile, pt_rect box)
+{
+    return is_cut_by(s, pt_grid_window(s->grid, tile), box);
 }
 
 /* The order within a tile: class, score downwards, mask, probabilities, truncated. */
@@ -243,8 +247,9 @@ static bool beats(const sheet *a, const sheet *b)
     return ay != by ? ay < by : a->box.x + a->box.w / 2 < b->box.x + b->box.w / 2;
 }
 
-/* The part that is the object alone, or NULL for a vote; *rank < 0: nothing. */
-static const sheet *choose(const scene *s, int group, int *rank)
+/* The part that is the object alone, or NULL for a vote; *rank < 0: nothing; *whole: not just the only part.
+ */
+static const sheet *choose(const scene *s, int group, int *rank, bool *whole)
 {
     const sheet *best = NULL;
     const sheet *any = NULL;
@@ -259,16 +264,13 @@ static const sheet *choose(const scene *s, int group, int *rank)
         best = is_whole(s, a) && (!best || beats(a, best)) ? a : best;
     }
     *rank = 0;
-    const sheet *chosen = best ? best : any;
-    if (!best && parts > 1) {
-        return NULL;
-    }
-    int64_t owner = owner_of(s, chosen->box);
-    bool unseen = s->tiles->unseen[owner];
+    *whole = best != NULL;
     if (!best) {
-        *rank = owner == any->tile || unseen ? 1 : -1;
-        return any;
+        return parts > 1 ? NULL : any;
     }
+    const sheet *chosen = best;
+    int64_t owner = owner_of(s, best->box);
+    bool unseen = s->tiles->unseen[owner];
     bool owner_took_part = false;
     bool owner_saw_it = false;
     for (int i = 0; i < s->count; i++) {
@@ -384,6 +386,23 @@ static void take(const sheet *from, object *o)
     }
 }
 
+/* 0: complete; 1: a piece in its owner's sight; -1: a piece that its owner saw nothing of. */
+static int rank_of_piece(const scene *s, int group, pt_rect box)
+{
+    pt_rect seen = {0};
+    bool by_owner = s->tiles->unseen[owner_of(s, box)];
+    for (int i = 0; i < s->count; i++) {
+        if (s->sheets[i].group == group) {
+            seen = pt_rect_union(seen, pt_grid_window(s->grid, s->sheets[i].tile));
+            by_owner = by_owner || s->sheets[i].tile == owner_of(s, box);
+        }
+    }
+    if (!is_cut_by(s, seen, box)) {
+        return 0;
+    }
+    return by_owner ? 1 : -1;
+}
+
 static void make_objects(scene *s)
 {
     for (int g = 0; g < s->count; g++) {
@@ -395,7 +414,8 @@ static void make_objects(scene *s)
             continue;
         }
         object o = {.group = g};
-        const sheet *alone = choose(s, g, &o.rank);
+        bool whole;
+        const sheet *alone = choose(s, g, &o.rank, &whole);
         if (o.rank < 0) {
             continue;
         }
@@ -405,6 +425,11 @@ static void make_objects(scene *s)
             vote(s, g, &o);
         }
         pt_mask *mask = &o.out.instance.mask;
+        o.rank = whole || mask->count == 0 ? o.rank : rank_of_piece(s, g, mask->box);
+        if (o.rank < 0) {
+            pt_object_fini(&o.out);
+            continue;
+        }
         o.out.instance.class_id = s->sheets[first].from->class_id;
         o.out.anchor_x = mask->box.x + mask->box.w / 2;
         o.out.anchor_y = mask->box.y + mask->box.h / 2;

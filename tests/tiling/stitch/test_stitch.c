@@ -230,6 +230,29 @@ static void one_tile_never_gives_two_parts(void **state)
     results_fini(&r);
 }
 
+/* Two tiles above each other agree on what their common right side left of an object. */
+static void agreed_pieces_are_pieces_all_the_same(void **state)
+{
+    (void)state;
+    pt_grid grid;
+    expect_ok(pt_grid_init(160, 160, 100, 40, 1, &grid));
+    assert_int_equal(pt_grid_count(&grid), 4);
+    tiles t = empty_tiles(&grid);
+    put_rect(&t, 0, (pt_rect){90, 70, 10, 20}, 0.9f);
+    put_rect(&t, 2, (pt_rect){90, 70, 10, 20}, 0.9f);
+    put_rect(&t, 1, (pt_rect){96, 70, 40, 20}, 0.5f);
+    put_rect(&t, 3, (pt_rect){96, 70, 40, 20}, 0.6f);
+    results r = stitch(&t);
+    assert_int_equal(r.stats.dropped_not_owner, 1);
+    expect_one(&r, (pt_rect){96, 70, 40, 20}, 0.6f, 1);
+    /* In the core of those who saw it, it stays when there is nothing better. */
+    t = empty_tiles(&grid);
+    put_rect(&t, 0, (pt_rect){50, 70, 50, 20}, 0.9f);
+    put_rect(&t, 2, (pt_rect){50, 70, 50, 20}, 0.8f);
+    r = stitch(&t);
+    expect_one(&r, (pt_rect){50, 70, 50, 20}, 0.9f, 2);
+}
+
 static void huge_merged_objects_go_without_probabilities(void **state)
 {
     (void)state;
@@ -460,6 +483,7 @@ int main(void)
         cmocka_unit_test(other_classes_do_not_meet),
         cmocka_unit_test(duplicates_of_other_tiles_are_dropped),
         cmocka_unit_test(one_tile_never_gives_two_parts),
+        cmocka_unit_test(agreed_pieces_are_pieces_all_the_same),
         cmocka_unit_test(huge_merged_objects_go_without_probabilities),
         cmocka_unit_test(small_objects_leave_soon),
         cmocka_unit_test(large_grids_are_light),
