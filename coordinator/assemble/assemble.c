@@ -84,16 +84,17 @@ static void note_failed(pt_assembler *a, const pt_result *result)
     pt_assemble_report *r = &a->report;
     pt_rect window = pt_grid_window(&a->grid, result->tile);
     r->failed++;
+    if (r->failed_named == PT_FAILED_TILES_NAMED) {
+        return;
+    }
     PT_WARN("tile failed", PT_I("tile", result->tile), PT_I("x", window.x), PT_I("y", window.y),
             PT_I("width", window.w), PT_I("height", window.h), PT_I("attempts", result->attempt),
             PT_S("reason", result->status.message));
-    if (r->failed_named < PT_FAILED_TILES_NAMED) {
-        pt_failed_tile *f = &r->failed_tiles[r->failed_named++];
-        f->tile = result->tile;
-        f->window = window;
-        f->attempts = result->attempt;
-        memcpy(f->reason, result->status.message, sizeof f->reason);
-    }
+    pt_failed_tile *f = &r->failed_tiles[r->failed_named++];
+    f->tile = result->tile;
+    f->window = window;
+    f->attempts = result->attempt;
+    memcpy(f->reason, result->status.message, sizeof f->reason);
 }
 
 static void count(pt_assembler *a, const pt_result *result)
@@ -142,11 +143,12 @@ static pt_status handle(pt_assembler *a, pt_link *link, pt_result *result, bool 
                     PT_S("reason", result->status.message));
             return assign(a, link, result->tile, result->attempt + 1);
         }
-        pt_instance_list_fini(&result->instances);
     }
     count(a, result);
     *settled = true;
-    PT_TRY(pt_stitcher_add(a->stitcher, result->tile, &result->instances));
+    /* A failed tile's silence means nothing; an empty one's says that there is nothing. */
+    bool looked = result->outcome != PT_TILE_FAILED;
+    PT_TRY(pt_stitcher_add(a->stitcher, result->tile, looked ? &result->instances : NULL));
     a->report.stitch = pt_stitcher_stats(a->stitcher);
     if (a->options.progress) {
         a->options.progress(a->options.user, &a->report);

@@ -67,7 +67,7 @@ static int open_scene(void **state)
     pt_scene_options options = pt_scene_defaults();
     options.gsd_mode = PT_GSD_NATIVE;
     scene = scene_open(r.path, &options);
-    return pt_grid_init(SIDE, SIDE, TILE, OVERLAP, 32, &grid).code;
+    return pt_grid_init(SIDE, SIDE, TILE, OVERLAP, 32, &grid).code == PT_OK ? 0 : -1;
 }
 
 static int close_scene(void **state)
