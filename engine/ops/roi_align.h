@@ -24,14 +24,14 @@ typedef struct pt_pyramid {
 /* The index of the level for a region: FPN paper, equation 1. */
 int pt_pyramid_level(const pt_pyramid *pyramid, pt_box box);
 
-/* Scratch for the workers; grows only. Zero-initialise, then reserve for an output side. */
+/* Scratch for the workers; grows only. Zero-initialise, then reserve for an output side and the widest level.
+ */
 typedef struct pt_roi_space {
-    pt_roi_tap *taps;
-    size_t each; /* taps per worker */
-    size_t total;
+    float *memory;
+    size_t each, total; /* floats per worker and in all */
 } pt_roi_space;
 
-pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int workers);
+pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int width, int workers);
 void pt_roi_space_fini(pt_roi_space *space);
 
 /* Region i goes to out + i * region_stride: channels of side * side floats, channel_stride floats apart. */

@@ -84,7 +84,7 @@ static void test_roi_align(void **state)
         boxes[0] = (pt_box){-30, -40, 500, 600}; /* far outside on all sides */
         boxes[1] = (pt_box){5, 5, 5, 5};
         pt_roi_space space = {0};
-        assert_int_equal(pt_roi_space_reserve(&space, p.sampling_ratio, side, 2).code, PT_OK);
+        assert_int_equal(pt_roi_space_reserve(&space, p.sampling_ratio, side, 50, 2).code, PT_OK);
         float *out = calloc(N * C * cells, sizeof *out);
         assert_non_null(out);
         pt_roi_align(&p, &space, pool, boxes, N, side, out, C * cells, cells);
@@ -99,7 +99,7 @@ static void test_roi_align(void **state)
     pt_pool_free(&pool);
     pt_roi_space space = {0};
     pt_alloc_fail_after(0);
-    assert_int_equal(pt_roi_space_reserve(&space, 2, 7, 1).code, PT_E_NOMEM);
+    assert_int_equal(pt_roi_space_reserve(&space, 2, 7, 64, 1).code, PT_E_NOMEM);
     pt_alloc_fail_after(-1);
 }
 
