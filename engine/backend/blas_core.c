@@ -1,7 +1,8 @@
-/* OpenBLAS picks its kernels by the CPU's model number. Versions older than the CPU fall back to kernels for
- * narrower vectors without a word: measured with 0.3.21, SGEMM of 256 x 512 x 2304 on one core, "Haswell"
- * against "SkylakeX" on an AMD Zen 5: 111 against 201 GFLOP/s; "Prescott" against "SkylakeX" on a Sapphire
- * Rapids Xeon: 39 against 195. */
+/* OpenBLAS picks its kernels by a table of CPU models. A version older than the CPU may fall back to kernels
+ * for narrower vectors without a word: 0.3.21 takes "Prescott" on a Sapphire Rapids Xeon, where one core does
+ * 39 GFLOP/s of SGEMM in place of 195. What the choice is worth on one core of an AMD Zen 5 (256 x 512 x
+ * 2304): "Haswell" and "Zen" 111 GFLOP/s, "SkylakeX" 201, "Cooperlake", which 0.3.21 rightly takes there,
+ * 210. */
 #include "engine/backend/backend.h"
 
 #include <cblas.h>
