@@ -79,11 +79,9 @@ void pt_help_program(FILE *out, const pt_command *const *commands, size_t count)
     fprintf(out, "pantile COMMAND [OPTION]... ARGUMENT...\n"
                  "Building and field polygons from satellite and aerial scenes of any size.\n\n");
     for (size_t i = 0; i < count; i++) {
-        if (!commands[i]->hidden) {
-            fprintf(out, "  %-10s%s\n", commands[i]->name, commands[i]->summary);
-        }
+        fprintf(out, "  %-10s%s\n", commands[i]->name, commands[i]->summary);
     }
-    fprintf(out, "\npantile COMMAND --help tells more; pantile help COMMAND tells all.\n"
+    fprintf(out, "\npantile COMMAND --help tells more; pantile help COMMAND tells all; pantile --version.\n"
                  "Exit codes: 0 done, 1 usage, 2 bad input, 3 finished with failed tiles, 4 no space left,\n"
                  "5 out of memory or internal error, 130 or 143 interrupted.\n"
                  "Example: pantile run scene.tif -o buildings.geojson --model buildings_mnv2_fpn\n");
@@ -144,9 +142,7 @@ void pt_help_man(FILE *out, const pt_command *const *commands, size_t count)
           ".SH SYNOPSIS\n.B pantile\n.I COMMAND\n[\\fIOPTION\\fR]... \\fIARGUMENT\\fR...\n.SH COMMANDS\n",
           out);
     for (size_t i = 0; i < count; i++) {
-        if (!commands[i]->hidden) {
-            man_command(out, commands[i]);
-        }
+        man_command(out, commands[i]);
     }
     fputs(".SH EXIT STATUS\n"
           ".TP\n.B 0\nDone.\n.TP\n.B 1\nWrong usage.\n"
@@ -188,16 +184,12 @@ void pt_help_completion(FILE *out, const pt_command *const *commands, size_t cou
           "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} options=\n"
           "    COMPREPLY=()\n    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W '",
           out);
-    for (size_t i = 0, printed = 0; i < count; i++) {
-        if (!commands[i]->hidden) {
-            fprintf(out, "%s%s", printed++ ? " " : "", commands[i]->name);
-        }
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, "%s%s", i ? " " : "", commands[i]->name);
     }
     fputs("' -- \"$current\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n", out);
     for (size_t i = 0; i < count; i++) {
-        if (!commands[i]->hidden) {
-            complete_command(out, commands[i]);
-        }
+        complete_command(out, commands[i]);
     }
     fputs("    esac\n    if [[ $current == -* ]]; then\n"
           "        COMPREPLY=($(compgen -W \"$options\" -- \"$current\"))\n"

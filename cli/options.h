@@ -55,7 +55,6 @@ typedef struct pt_command {
     const pt_option *options;
     size_t option_count;
     int (*run)(const struct pt_command *command, int argc, char **argv); /* returns the exit code */
-    bool hidden;
 } pt_command;
 
 /* Sets one option from text, as given on a command line or in a config. PT_E_USAGE names the option and what

@@ -23,7 +23,7 @@ typedef struct run {
     pt_report *report;     /* NULL: none wanted */
     pt_overlay **overlays; /* one per group; saved once the output is there */
     pt_assemble_report totals;
-    double start; /* seconds */
+    double start, scene_start; /* seconds */
 } run;
 
 static void show_progress(void *user, const pt_assemble_report *r)
@@ -32,7 +32,7 @@ static void show_progress(void *user, const pt_assemble_report *r)
     pt_progress p = {.done = r->done + r->empty + r->outside + r->failed,
                      .total = r->tiles,
                      .objects = r->objects,
-                     .seconds = pt_console_clock() - self->start,
+                     .seconds = pt_console_clock() - self->scene_start,
                      .pixels = (double)r->pixels};
     pt_console_progress(&p);
 }
@@ -134,6 +134,7 @@ static pt_status run_scene(run *self, size_t group)
     PT_TRY_OUT(pt_job_open_scene(&self->job, group, &scene, &grid));
     const pt_scene_info *info = pt_scene_describe(scene);
     size_t credit = CREDIT_PER_WORKER * pt_job_workers(&self->job);
+    self->scene_start = pt_console_clock();
     pt_job_say_scene(info, &grid);
     PT_TRY_OUT(pt_stop_check());
     PT_TRY_OUT(new_overlay(self, scene, &self->overlays[group]));
