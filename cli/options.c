@@ -71,7 +71,7 @@ static pt_status take_real(const pt_option *option, const char *text, const char
 static pt_status set_real(const pt_option *option, double *out, const char *text)
 {
     char *end;
-    double value;
+    double value = 0;
     PT_TRY(take_real(option, text, text, &end, &value));
     if (*end) {
         return wrong(option, text, "must be a number");
@@ -86,7 +86,7 @@ static pt_status set_reals(const pt_option *option, pt_reals *out, const char *t
     const char *at = text;
     for (;;) {
         char *end;
-        double value;
+        double value = 0;
         PT_TRY(take_real(option, text, at, &end, &value));
         if (read.count == option->count) {
             break;
