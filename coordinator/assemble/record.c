@@ -84,7 +84,7 @@ static pt_status take(cursor *c, void *out, size_t size)
 /* A count of items that take `least` bytes each or more: what is left bounds it. */
 static pt_status take_count(cursor *c, size_t least, size_t *out)
 {
-    uint64_t value;
+    uint64_t value = 0;
     PT_TRY(take(c, &value, sizeof value));
     if (value > c->left / least) {
         return broken();
@@ -95,7 +95,7 @@ static pt_status take_count(cursor *c, size_t least, size_t *out)
 
 static pt_status take_ring(cursor *c, pt_ring *ring)
 {
-    size_t count;
+    size_t count = 0;
     PT_TRY(take_count(c, 2 * sizeof *ring->xy, &count));
     ring->xy = pt_alloc(count * 2, sizeof *ring->xy);
     if (!ring->xy) {
@@ -107,7 +107,7 @@ static pt_status take_ring(cursor *c, pt_ring *ring)
 
 static pt_status take_polygon(cursor *c, pt_polygon *polygon)
 {
-    size_t count;
+    size_t count = 0;
     PT_TRY(take_count(c, sizeof(uint64_t), &count));
     polygon->rings = pt_calloc(count, sizeof *polygon->rings);
     if (!polygon->rings) {
