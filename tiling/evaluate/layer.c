@@ -112,16 +112,19 @@ static void reader_close(reader *r)
     }
 }
 
-static GEOSGeometry *geos_from_ogr(GEOSContextHandle_t geos, OGRGeometryH geometry)
+/* *out is NULL for what GEOS does not take, such as rings of three points. */
+static pt_status geos_from_ogr(GEOSContextHandle_t geos, OGRGeometryH geometry, GEOSGeometry **out)
 {
     int size = OGR_G_WkbSize(geometry);
     unsigned char *wkb = pt_alloc((size_t)size, 1);
-    GEOSGeometry *made = NULL;
-    if (wkb && OGR_G_ExportToWkb(geometry, wkbNDR, wkb) == OGRERR_NONE) {
-        made = GEOSGeomFromWKB_buf_r(geos, wkb, (size_t)size);
+    if (!wkb) {
+        return PT_NOMEM("a polygon");
     }
+    *out = OGR_G_ExportToWkb(geometry, wkbNDR, wkb) == OGRERR_NONE
+               ? GEOSGeomFromWKB_buf_r(geos, wkb, (size_t)size)
+               : NULL;
     pt_free(wkb);
-    return made;
+    return pt_ok();
 }
 
 static bool is_polygonal(GEOSContextHandle_t geos, const GEOSGeometry *g)
@@ -173,7 +176,8 @@ static pt_status read_geometry(const reader *r, OGRFeatureH feature, GEOSGeometr
             pt_error(PT_E_INPUT, "%s: feature %lld lies where its coordinate reference system is not defined",
                      r->path, (long long)OGR_F_GetFID(feature));
     } else {
-        *out = polygons_of(r->geos, geos_from_ogr(r->geos, flat));
+        status = geos_from_ogr(r->geos, flat, out);
+        *out = polygons_of(r->geos, *out);
     }
     OGR_G_DestroyGeometry(flat);
     return status;
