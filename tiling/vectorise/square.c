@@ -15,6 +15,9 @@ static const double SHORTEST_PART = 0.06; /* of the square root of the area */
 
 enum { CANDIDATES = 64 };
 
+/* Polygons of more points are no buildings; the work grows with the square of their number. */
+enum { LARGEST = 1000 };
+
 /* A wall: a line along one axis of the turned frame. */
 typedef struct run {
     bool level;    /* constant y; else constant x */
@@ -253,6 +256,13 @@ static pt_status square_polygon(const pt_geos *geos, double aspect, const pt_pol
 {
     const pt_ring *exterior = &old->rings[0];
     edge *edges;
+    size_t points = 0;
+    for (size_t r = 0; r < old->count; r++) {
+        points += old->rings[r].count;
+    }
+    if (points > LARGEST) {
+        return pt_ok();
+    }
     PT_TRY(edges_of(exterior, aspect, &edges));
     double angle = main_direction(edges, exterior->count - 1);
     pt_free(edges);

@@ -109,16 +109,31 @@ out:
     return status;
 }
 
+static size_t count_points(const pt_polygons *polygons)
+{
+    size_t points = 0;
+    for (size_t i = 0; i < polygons->count; i++) {
+        for (size_t r = 0; r < polygons->items[i].count; r++) {
+            points += polygons->items[i].rings[r].count;
+        }
+    }
+    return points;
+}
+
+/* Outlines as traced are valid: rings of one walk never cross, and touch, if at all, in single points. */
 static pt_status refine(const pt_vectorise_options *options, bool soft, pt_polygons *polygons)
 {
+    double pixels = tolerance(options, polygons, soft);
+    if ((pixels <= 0 && !options->square) || count_points(polygons) > PT_VECTORISE_POINTS) {
+        return pt_ok();
+    }
     pt_geos geos;
     PT_TRY(pt_geos_init(&geos));
     pt_status status = pt_ok();
-    double pixels = tolerance(options, polygons, soft);
     if (pixels > 0) {
         PT_TRY_OUT(simplify(&geos, pixels, polygons));
+        PT_TRY_OUT(repair(&geos, polygons));
     }
-    PT_TRY_OUT(repair(&geos, polygons));
     if (options->square) {
         status = pt_square(&geos, options->aspect, polygons);
     }

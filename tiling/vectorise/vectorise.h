@@ -24,6 +24,10 @@ typedef struct pt_vectorise_options {
     double aspect;   /* ground height of a scene pixel over its width, for `square`; 1: pixels are square */
 } pt_vectorise_options;
 
+/* Outlines of more points, which are noise and no objects, are neither simplified nor squared, so that one
+ * object never takes minutes. */
+enum { PT_VECTORISE_POINTS = 1 << 18 };
+
 pt_vectorise_options pt_vectorise_defaults(void);
 
 /* Fills geometry (polygons, count) of *out; the other fields are the caller's business. count 0 and PT_OK

@@ -417,6 +417,41 @@ static void test_large(void **state)
     free(bytes);
 }
 
+/* Noise of more outline points than the limit stays as traced; of fewer, it is simplified and remains valid.
+ */
+static void test_noise(void **state)
+{
+    (void)state;
+    enum { SIZE = 1000 };
+    uint32_t seed = 4;
+    uint8_t *bytes = malloc(SIZE * SIZE);
+    for (int size = 200; size <= SIZE; size += SIZE - 200) {
+        for (int i = 0; i < size * size; i++) {
+            bytes[i] = next_random(&seed) % 2 == 0;
+        }
+        pt_instance instance = instance_from_bytes(0, 0, size, size, bytes);
+        pt_vectorise_options options = exact();
+        pt_feature full = {0}, thin = {0};
+        assert_int_equal(pt_vectorise(&instance, &options, &full).code, PT_OK);
+        options = pt_vectorise_defaults();
+        options.square = true;
+        assert_int_equal(pt_vectorise(&instance, &options, &thin).code, PT_OK);
+        assert_true(feature_area(&full) == (double)instance.mask.area);
+        assert_true(feature_wound(&thin));
+        if (size == SIZE) {
+            assert_true(feature_points(&full) > PT_VECTORISE_POINTS);
+            assert_int_equal(feature_points(&thin), feature_points(&full));
+        } else {
+            assert_true(feature_points(&thin) < feature_points(&full));
+            assert_true(feature_valid(&thin));
+        }
+        pt_feature_fini(&full);
+        pt_feature_fini(&thin);
+        pt_instance_fini(&instance);
+    }
+    free(bytes);
+}
+
 static void refuse(const pt_instance *instance, const pt_vectorise_options *options)
 {
     pt_feature f = {.count = 77};
@@ -499,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_square_aspect),
         cmocka_unit_test(test_default_simplification),
         cmocka_unit_test(test_large),
+        cmocka_unit_test(test_noise),
         cmocka_unit_test(test_bad_arguments),
         cmocka_unit_test(test_allocation_failures),
     };
