@@ -28,9 +28,10 @@ static pt_status check_options(const pt_vectorise_options *options)
     return pt_ok();
 }
 
-/* Pixels. The defaults were found on building outlines from masks of 28 x 28 cells: they keep an eighth of
- * the vertices at a mean IoU of 0.98 with the full outline, along pixel edges (where steps go only with more
- * than half a diagonal) a quarter at 0.96. Small objects would lose more, so theirs are held closer. */
+/* Pixels. The defaults were found on the buildings of four real scenes: they keep a ninth of the vertices at
+ * a mean IoU of 0.98 with the full outline and do not move AP by more than 0.002; along pixel edges (where
+ * steps go only with more than half a diagonal) a quarter at 0.96. Small objects would lose more, so theirs
+ * are held closer. */
 static double tolerance(const pt_vectorise_options *options, const pt_polygons *polygons, bool soft)
 {
     if (options->simplify >= 0) {
