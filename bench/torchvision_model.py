@@ -68,8 +68,8 @@ def build_backbone(state, description):
     return backbone
 
 
-def build(path, score=None, detections=None):
-    """Returns the model in eval mode. `score` and `detections` override the file's thresholds."""
+def build(path, score=None, detections=None, proposals=None):
+    """Returns the model in eval mode. `score`, `detections` and `proposals` override what the file says."""
     state, d = read_model(path)
     fpn = d["fpn_channels"]
     levels = [str(i) for i in range(len(d["anchors"]["sizes_per_level"]) - 1)]
@@ -86,8 +86,8 @@ def build(path, score=None, detections=None):
 
     model = MaskRCNN(
         backbone, rpn_anchor_generator=anchors, image_mean=d["normalisation"]["mean"],
-        image_std=d["normalisation"]["std"], rpn_pre_nms_top_n_test=rpn["pre_nms_top_n_per_level"],
-        rpn_post_nms_top_n_test=rpn["post_nms_top_n"], rpn_nms_thresh=rpn["nms_thresh"],
+        image_std=d["normalisation"]["std"], rpn_pre_nms_top_n_test=proposals or rpn["pre_nms_top_n_per_level"],
+        rpn_post_nms_top_n_test=proposals or rpn["post_nms_top_n"], rpn_nms_thresh=rpn["nms_thresh"],
         rpn_score_thresh=rpn["score_thresh"], box_roi_pool=pool(roi["box_roi_size"]),
         box_head=TwoMLPHead(fpn * roi["box_roi_size"] ** 2, fc), box_predictor=FastRCNNPredictor(fc, classes),
         box_score_thresh=thresholds["score"] if score is None else score, box_nms_thresh=thresholds["nms"],

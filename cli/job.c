@@ -10,6 +10,8 @@
 enum {
     LATTICE_WITHOUT_MODEL = 64, /* the largest stride of the models that are known */
     WORKERS_MAX = 64,
+    WIDE_PROPOSALS = 2000,
+    WIDE_DETECTIONS = 1000,
 };
 
 static const char *const nameless_classes[] = {"background", "object"};
@@ -36,6 +38,13 @@ static pt_status parse_engine(pt_job *job)
     return pt_ok();
 }
 
+/* A cap that cuts real objects makes a tile's result hang on what else shares the tile. Models carry caps for
+ * photographs, where 100 objects are many; docs/accuracy.md has what the wide ones find in a dense town. */
+static int cap(int64_t wanted, int wide, int models)
+{
+    return wanted >= 0 ? (int)wanted : models > wide ? models : wide;
+}
+
 static pt_status open_engine(pt_job *job, const char *path)
 {
     pt_engine_options options = pt_engine_defaults();
@@ -48,6 +57,10 @@ static pt_status open_engine(pt_job *job, const char *path)
     if (job->options->score < 0) {
         options.score_threshold = (float)summary->export_score;
     }
+    int proposals =
+        summary->rpn_pre_nms > summary->rpn_post_nms ? summary->rpn_pre_nms : summary->rpn_post_nms;
+    options.max_proposals = cap(job->options->proposals, WIDE_PROPOSALS, proposals);
+    options.max_detections = cap(job->options->detections, WIDE_DETECTIONS, summary->max_detections);
     pt_model_summary_free(&summary);
     return pt_engine_open(path, &options, &job->engine);
 }

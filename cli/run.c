@@ -78,6 +78,8 @@ static pt_status new_assembler(run *self, const pt_scene_info *info, const pt_gr
     options.credit = credit;
     options.spool_dir = folder;
     options.vectorise.pixel_m = info->gsd > 0 ? info->gsd : 1;
+    double width = info->native_gsd_x * info->scale_x, height = info->native_gsd_y * info->scale_y;
+    options.vectorise.aspect = width > 0 && height > 0 ? height / width : 1;
     options.vectorise.min_area = self->options.min_area;
     options.vectorise.simplify = self->options.simplify;
     options.vectorise.square = self->options.square;
@@ -214,9 +216,8 @@ static void say_summary(const run *self, double seconds)
 {
     const pt_assemble_report *t = &self->totals;
     if (t->capped > 0) {
-        PT_WARN("tiles hit the cap on proposals or detections, objects may be missing: try a smaller --tile, "
-                "or raise "
-                "the caps in the model's metadata",
+        PT_WARN("tiles hit the cap on proposals or detections, objects may be missing: raise --proposals or "
+                "--detections, or try a smaller --tile",
                 PT_I("tiles", t->capped));
     }
     if (t->failed > 0) {

@@ -104,6 +104,26 @@
          .rare = true,                                                                                       \
          .config = true,                                                                                     \
          .help = "pixels that neighbouring tiles share; larger than most objects [256]"},                    \
+        {.name = "proposals",                                                                                \
+         .value = "N",                                                                                       \
+         .kind = PT_OPTION_INTEGER,                                                                          \
+         .offset = AT(proposals),                                                                            \
+         .least = 0,                                                                                         \
+         .most = 100000,                                                                                     \
+         .words = "",                                                                                        \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "cap on proposals of a tile, 0: the model's own [2000, or the model's if larger]"},         \
+        {.name = "detections",                                                                               \
+         .value = "N",                                                                                       \
+         .kind = PT_OPTION_INTEGER,                                                                          \
+         .offset = AT(detections),                                                                           \
+         .least = 0,                                                                                         \
+         .most = 100000,                                                                                     \
+         .words = "",                                                                                        \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "cap on objects of a tile, 0: the model's own [1000, or the model's if larger]"},           \
         {.name = "driver",                                                                                   \
          .value = "NAME",                                                                                    \
          .kind = PT_OPTION_TEXTS,                                                                            \
@@ -168,7 +188,7 @@ const pt_option pt_run_option_table[] = {
     {.name = "min-area", .value = "M2", .kind = PT_OPTION_REAL, .offset = AT(min_area), .least = 0, .most = 1e12,
      .words = "", .config = true, .help = "drop objects, parts and holes smaller than this, square metres [0]"},
     {.name = "simplify", .value = "M", .kind = PT_OPTION_REAL, .offset = AT(simplify), .least = 0, .most = 1e6,
-     .words = "", .config = true, .help = "tolerance of outlines, metres; 0 keeps every vertex [half a pixel]"},
+     .words = "", .config = true, .help = "tolerance of outlines, metres; 0 keeps every vertex [half a pixel, less for small objects]"},
     {.name = "square", .kind = PT_OPTION_FLAG, .offset = AT(square), .config = true,
      .help = "turn outlines to right angles where that fits (buildings)"},
     {.name = "overlay", .value = "PNG", .kind = PT_OPTION_TEXT, .offset = AT(overlay), .config = true,
@@ -189,8 +209,14 @@ const pt_option pt_plan_option_table[] = {
 
 pt_run_options pt_run_defaults(void)
 {
-    return (pt_run_options){
-        .gsd = "auto", .engine = "model", .tile = 1024, .overlap = 256, .score = -1, .simplify = -1};
+    return (pt_run_options){.gsd = "auto",
+                            .engine = "model",
+                            .tile = 1024,
+                            .overlap = 256,
+                            .score = -1,
+                            .simplify = -1,
+                            .proposals = -1,
+                            .detections = -1};
 }
 
 /* `pantile plan` reads the same configs as run: keys of outputs are known to it too. */

@@ -8,8 +8,9 @@
 
 typedef struct pt_run_options {
     const char *output, *model, *config, *engine, *gsd, *aoi, *overlay, *report, *dump_tiles;
-    int64_t tile, overlap; /* scene pixels */
-    int64_t threads;       /* 0: all cores */
+    int64_t tile, overlap;         /* scene pixels */
+    int64_t threads;               /* 0: all cores */
+    int64_t proposals, detections; /* caps of a tile; negative: wide ones, 0: the model's */
     pt_reals bands, range, bbox;
     pt_texts drivers;
     double score;              /* negative: the model's */
@@ -21,7 +22,7 @@ typedef struct pt_run_options {
 } pt_run_options;
 
 enum {
-    PT_SHARED_OPTIONS = 19,
+    PT_SHARED_OPTIONS = 21,
     PT_RUN_OPTIONS = PT_SHARED_OPTIONS + 8,
     PT_PLAN_OPTIONS = PT_SHARED_OPTIONS + 1
 };

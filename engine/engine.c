@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { MAX_SIDE = 16384, MAX_DETECTIONS = 100000 };
+enum { MAX_SIDE = 16384, MAX_DETECTIONS = 100000, MAX_PROPOSALS = 100000 };
 
 struct pt_engine {
     pt_model *model;
@@ -24,7 +24,7 @@ struct pt_engine {
 
 pt_engine_options pt_engine_defaults(void)
 {
-    return (pt_engine_options){.threads = 0, .score_threshold = -1, .max_detections = 0, .backend = NULL};
+    return (pt_engine_options){.threads = 0, .score_threshold = -1, .backend = NULL};
 }
 
 bool pt_engine_blas_core_fix(const char **env_name, const char **env_value)
@@ -53,11 +53,12 @@ pt_status pt_engine_open(const char *model_path, const pt_engine_options *option
 {
     pt_engine_options defaults = pt_engine_defaults();
     const pt_engine_options *o = options ? options : &defaults;
-    if (!model_path || o->max_detections < 0 || o->max_detections > MAX_DETECTIONS ||
-        !(o->score_threshold <= 1)) {
+    if (!model_path || o->max_detections < 0 || o->max_detections > MAX_DETECTIONS || o->max_proposals < 0 ||
+        o->max_proposals > MAX_PROPOSALS || !(o->score_threshold <= 1)) {
         return pt_error(PT_E_USAGE,
-                        "the engine needs a model, a score threshold of at most 1 and at most %d detections",
-                        MAX_DETECTIONS);
+                        "the engine needs a model, a score threshold of at most 1, at most %d detections and "
+                        "at most %d proposals",
+                        MAX_DETECTIONS, MAX_PROPOSALS);
     }
     pt_status status;
     pt_engine *engine = pt_calloc(1, sizeof *engine);
@@ -67,8 +68,7 @@ pt_status pt_engine_open(const char *model_path, const pt_engine_options *option
     PT_TRY_OUT(pt_backend_open(o->backend, o->threads, &engine->backend));
     PT_TRY_OUT(pt_model_open(model_path, &engine->model));
     warn_about_blas();
-    status = pt_network_new(engine->model, engine->backend, o->score_threshold, o->max_detections,
-                            &engine->network);
+    status = pt_network_new(engine->model, engine->backend, o, &engine->network);
     if (status.code != PT_OK) {
         status = pt_context(status, "%s", model_path);
         goto out;

@@ -26,6 +26,7 @@ typedef struct pt_engine_options {
     int threads;           /* 0: all cores that the process may use */
     float score_threshold; /* negative: the model's own */
     int max_detections;    /* per image; 0: the model's own */
+    int max_proposals;     /* per level before NMS and per image after it; 0: the model's own */
     const char *backend;   /* NULL: the best there is; "portable" */
 } pt_engine_options;
 

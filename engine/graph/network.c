@@ -24,7 +24,7 @@ typedef enum buffer_name {
 } buffer_name;
 
 struct pt_network {
-    const pt_model_config *config;
+    pt_model_config config; /* the model's, with the options' thresholds and caps */
     pt_backend *backend;
     pt_graph *graph;
     pt_backbone_values values;
@@ -34,7 +34,6 @@ struct pt_network {
     pt_box_head box_head;
     pt_mask_head mask_head;
     pt_roi_space roi_space;
-    int max_detections;
     float table[3][256];                            /* byte -> normalised value, by channel */
     int width, height, padded_width, padded_height; /* as planned */
     pt_tap *tap;
@@ -45,7 +44,7 @@ struct pt_network {
 static void fill_table(pt_network *network)
 {
     for (int c = 0; c < 3; c++) {
-        float mean = (float)network->config->mean[c], std = (float)network->config->std[c];
+        float mean = (float)network->config.mean[c], std = (float)network->config.std[c];
         for (int v = 0; v < 256; v++) {
             network->table[c][v] = ((float)v / 255.0f - mean) / std;
         }
@@ -54,7 +53,7 @@ static void fill_table(pt_network *network)
 
 static pt_status make_rpn(pt_network *network)
 {
-    const pt_model_config *c = network->config;
+    const pt_model_config *c = &network->config;
     pt_rpn_params params = {
         .levels = c->level_count,
         .anchors = c->anchors_per_cell,
@@ -72,15 +71,15 @@ static pt_status make_rpn(pt_network *network)
     return pt_rpn_new(&params, &network->rpn);
 }
 
-static pt_status make_select(pt_network *network, float score_threshold)
+static pt_status make_select(pt_network *network)
 {
-    const pt_model_config *c = network->config;
+    const pt_model_config *c = &network->config;
     pt_select_params params = {
         .classes = c->class_count,
-        .score_threshold = score_threshold < 0 ? c->score_threshold : score_threshold,
+        .score_threshold = c->score_threshold,
         .nms_threshold = c->nms_threshold,
         .min_size = c->min_box_size,
-        .max_detections = network->max_detections,
+        .max_detections = c->max_detections,
     };
     memcpy(params.weights, c->box_weights, sizeof params.weights);
     return pt_select_new(&params, (size_t)c->rpn_post_nms, &network->select);
@@ -92,7 +91,7 @@ static pt_status make_buffers(pt_network *network)
 {
     const pt_box_head *box = &network->box_head;
     const pt_mask_head *mask = &network->mask_head;
-    size_t rows = (size_t)network->config->rpn_post_nms;
+    size_t rows = (size_t)network->config.rpn_post_nms;
     size_t box_cells = (size_t)box->roi_size * (size_t)box->roi_size;
     size_t mask_cells = (size_t)mask->roi_size * (size_t)mask->roi_size * PT_MASK_CHUNK;
     size_t wider = (size_t)(mask->in_channels > mask->channels ? mask->in_channels : mask->channels);
@@ -112,24 +111,39 @@ static pt_status make_buffers(pt_network *network)
     return pt_mask_head_reserve(mask, network->backend);
 }
 
-pt_status pt_network_new(const pt_model *model, pt_backend *backend, float score_threshold,
-                         int max_detections, pt_network **out)
+static pt_model_config configure(const pt_model_config *model, const pt_engine_options *options)
+{
+    pt_model_config config = *model;
+    if (options->score_threshold >= 0) {
+        config.score_threshold = options->score_threshold;
+    }
+    if (options->max_detections > 0) {
+        config.max_detections = options->max_detections;
+    }
+    if (options->max_proposals > 0) {
+        config.rpn_pre_nms = options->max_proposals;
+        config.rpn_post_nms = options->max_proposals;
+    }
+    return config;
+}
+
+pt_status pt_network_new(const pt_model *model, pt_backend *backend, const pt_engine_options *options,
+                         pt_network **out)
 {
     pt_status status;
     pt_network *network = pt_calloc(1, sizeof *network);
     if (!network) {
         return PT_NOMEM("the network");
     }
-    network->config = pt_model_get_config(model);
+    network->config = configure(pt_model_get_config(model), options);
     network->backend = backend;
-    network->max_detections = max_detections ? max_detections : network->config->max_detections;
     fill_table(network);
     PT_TRY_OUT(pt_graph_new(backend, &network->graph));
     PT_TRY_OUT(pt_build_graph(model, backend, network->graph, &network->values));
     PT_TRY_OUT(pt_build_box_head(model, backend, &network->box_head));
     PT_TRY_OUT(pt_build_mask_head(model, backend, &network->mask_head));
     PT_TRY_OUT(make_rpn(network));
-    PT_TRY_OUT(make_select(network, score_threshold));
+    PT_TRY_OUT(make_select(network));
     PT_TRY_OUT(make_buffers(network));
     *out = network;
     network = NULL;
@@ -161,7 +175,7 @@ void pt_network_set_tap(pt_network *network, pt_tap *tap, void *user)
 
 int pt_network_max_detections(const pt_network *network)
 {
-    return network->max_detections;
+    return network->config.max_detections;
 }
 
 static void show(const pt_network *network, const char *name, const float *data, size_t rows, size_t columns)
@@ -178,9 +192,9 @@ pt_status pt_network_plan(pt_network *network, int width, int height)
     int padded_height = (height + SIZE_DIVISOR - 1) / SIZE_DIVISOR * SIZE_DIVISOR;
     PT_TRY(pt_graph_plan(network->graph, padded_height, padded_width));
     /* Regions are cut from the finest level's maps at widest. */
-    int box_side = network->config->box_roi_size, mask_side = network->config->mask_roi_size;
+    int box_side = network->config.box_roi_size, mask_side = network->config.mask_roi_size;
     PT_TRY(pt_roi_space_reserve(
-        &network->roi_space, network->config->sampling_ratio, box_side > mask_side ? box_side : mask_side,
+        &network->roi_space, network->config.sampling_ratio, box_side > mask_side ? box_side : mask_side,
         pt_graph_map(network->graph, network->values.levels[0]).w, pt_pool_threads(network->backend->pool)));
     network->width = width;
     network->height = height;
@@ -216,7 +230,7 @@ static void run_backbone(pt_network *network, const pt_image *image)
 static pt_proposals propose(pt_network *network)
 {
     pt_map maps[PT_MODEL_MAX_LEVELS];
-    for (int l = 0; l < network->config->level_count; l++) {
+    for (int l = 0; l < network->config.level_count; l++) {
         maps[l] = pt_graph_map(network->graph, network->values.rpn[l]);
     }
     pt_proposals proposals = pt_rpn_run(network->rpn, network->backend->pool, maps, network->padded_width,
@@ -227,7 +241,7 @@ static pt_proposals propose(pt_network *network)
 
 static pt_pyramid get_pyramid(const pt_network *network)
 {
-    const pt_model_config *c = network->config;
+    const pt_model_config *c = &network->config;
     pt_pyramid pyramid = {
         .levels = c->roi_level_count,
         .canonical_size = c->canonical_size,
@@ -255,7 +269,7 @@ static size_t find_boxes(pt_network *network, const pt_pyramid *pyramid, const p
     };
     pt_box_head_run(&network->box_head, network->backend, pyramid, &network->roi_space, proposals->boxes,
                     proposals->count, &buffers);
-    show(network, "answers", buffers.answers, proposals->count, 5 * (size_t)network->config->class_count);
+    show(network, "answers", buffers.answers, proposals->count, 5 * (size_t)network->config.class_count);
     return pt_select_run(network->select, buffers.answers, proposals->boxes, proposals->count, network->width,
                          network->height, found, capped);
 }
@@ -278,7 +292,7 @@ size_t pt_network_run(pt_network *network, const pt_image *image, const pt_found
     };
     pt_mask_head_run(&network->mask_head, network->backend, &pyramid, &network->roi_space, *found, count,
                      &buffers, masks);
-    size_t side = (size_t)network->config->mask_size;
+    size_t side = (size_t)network->config.mask_size;
     show(network, "masks", masks, count, side * side);
     pt_k_sigmoid(masks, count * side * side);
     return count;

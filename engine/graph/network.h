@@ -9,9 +9,9 @@
 
 typedef struct pt_network pt_network;
 
-/* Model and backend are borrowed. score_threshold < 0 and max_detections 0: the model's own. */
-pt_status pt_network_new(const pt_model *model, pt_backend *backend, float score_threshold,
-                         int max_detections, pt_network **out);
+/* Model and backend are borrowed. Of the options, the thresholds and caps count. */
+pt_status pt_network_new(const pt_model *model, pt_backend *backend, const pt_engine_options *options,
+                         pt_network **out);
 void pt_network_free(pt_network **network);
 void pt_network_set_tap(pt_network *network, pt_tap *tap, void *user);
 int pt_network_max_detections(const pt_network *network);

@@ -226,7 +226,7 @@ static pt_status add_item(const reader *r, OGRFeatureH feature, int class_field,
 pt_status pt_layer_read(GEOSContextHandle_t geos, const char *path, const char *class_field, pt_names *names,
                         pt_layer *out)
 {
-    reader r;
+    reader r = {0};
     PT_TRY(reader_open(geos, path, &r));
     int field = find_class_field(OGR_L_GetLayerDefn(r.layer), class_field);
     pt_layer layer = {.geos = geos, .has_crs = r.has_crs, .has_classes = field >= 0};

@@ -255,7 +255,7 @@ static pt_status try_ring(const pt_geos *geos, const pt_polygon *old, const fram
 static pt_status square_polygon(const pt_geos *geos, double aspect, const pt_polygon *old, pt_polygon *made)
 {
     const pt_ring *exterior = &old->rings[0];
-    edge *edges;
+    edge *edges = NULL;
     size_t points = 0;
     for (size_t r = 0; r < old->count; r++) {
         points += old->rings[r].count;

@@ -119,6 +119,9 @@ static void test_bad_arguments(void **state)
     options.max_detections = -1;
     assert_int_equal(pt_engine_open(path, &options, &engine).code, PT_E_USAGE);
     options = pt_engine_defaults();
+    options.max_proposals = -1;
+    assert_int_equal(pt_engine_open(path, &options, &engine).code, PT_E_USAGE);
+    options = pt_engine_defaults();
     options.score_threshold = 1.5f;
     assert_int_equal(pt_engine_open(path, &options, &engine).code, PT_E_USAGE);
     options.score_threshold = NAN;
@@ -361,6 +364,33 @@ static void test_tap(void **state)
     free(path);
 }
 
+static void test_proposal_cap(void **state)
+{
+    (void)state;
+    char *path = tiny_model(TINY_RESNET);
+    tiny_image t = tiny_make_image(64, 64, 11);
+    size_t before = 0;
+    for (int cap = 0; cap < 6; cap += 5) { /* the model's own, then 5 */
+        pt_engine_options options = pt_engine_defaults();
+        options.max_proposals = cap;
+        pt_engine *engine = NULL;
+        assert_int_equal(pt_engine_open(path, &options, &engine).code, PT_OK);
+        seen s = {0};
+        pt_engine_set_tap(engine, look, &s);
+        assert_int_equal(pt_engine_infer(engine, &t.image, 1).code, PT_OK);
+        if (cap == 0) {
+            before = s.proposals;
+        } else {
+            assert_true(before > 5);
+            assert_int_equal(s.proposals, 5);
+        }
+        pt_engine_close(&engine);
+    }
+    free(t.pixels);
+    unlink(path);
+    free(path);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -378,6 +408,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_blas_warning),
         cmocka_unit_test(test_tap),
+        cmocka_unit_test(test_proposal_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
