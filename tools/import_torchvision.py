@@ -429,6 +429,10 @@ def main(arguments=None):
     except Refusal as refusal:
         print(f"import_torchvision: {source}: {refusal}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(f"import_torchvision: needs Python's {error.name}, which {sys.executable} does not have: apt install "
+              "python3-torch and run this with /usr/bin/python3, or pip install torch numpy", file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"import_torchvision: {error.filename or source}: {error.strerror or error}", file=sys.stderr)
         return 2

@@ -230,6 +230,17 @@ class ImportTest(unittest.TestCase):
                 file.write(content)
             self.refuse(self.path("bad.pth"), *MOBILENET, says="bad.pth: ")
 
+    def test_no_torch(self):
+        sys.modules["torch"] = None  # as if it were not installed
+        self.addCleanup(sys.modules.__setitem__, "torch", torch)
+        path = self.path("weights.pth")
+        with open(path, "wb") as file:
+            file.write(b"PK\x03\x04")
+        code, message = self.run_importer(path, *MOBILENET)
+        self.assertEqual(code, 2)
+        self.assertIn("needs Python's torch", message)
+        self.assertIn("apt install python3-torch", message)
+
     def test_existing_output(self):
         path = self.save(mobilenet().state_dict())
         self.accept(path, *MOBILENET)
