@@ -172,10 +172,32 @@ class Oracle(Case):
         plan = json.loads(self.pantile("plan", self.scene, "--engine", "oracle:" + self.truth, "--gsd", "native",
                                        "--tile", 128, "--overlap", 64, "--json").stdout)
         self.assertEqual(plan["tiles"], plan["to_read"] + plan["empty"] + plan["outside"])
-        self.assertEqual(plan["calibration_tiles"], 2)
+        self.assertEqual(plan["calibration_tiles"], 4)
         self.assertGreater(plan["memory_bytes"], 1e6)
         text = self.pantile("plan", self.scene, "--engine", "oracle:" + self.truth, "--gsd", "native").stdout
         self.assertIn("to read", text)
+
+
+class WithoutCrs(Case):
+    def test_outputs_can_be_fed_back(self):
+        """As the truth, as the area of interest and to eval: all take y as the writer has it, and "crs": null for none."""
+        scene = write_scene(self.path("plain.tif"), noise(300, 200), epsg=None)
+        flip = lambda ring: [(x, -y) for x, y in ring]
+        truth = write_truth(self.path("truth.gpkg"), [[flip(box(20, 30, 60, 70))], [flip(box(200, 150, 280, 190))]],
+                            epsg=None)
+        first, second, part = self.path("first.geojson"), self.path("second.geojson"), self.path("part.geojson")
+        common = ("--simplify", 0, "--engine")
+        self.pantile("run", scene, "-o", first, *common, "oracle:" + truth)
+        for path in (first, truth):
+            score = json.loads(self.pantile("eval", path, truth, "--json", "--within", scene).stdout)["all"]
+            self.assertEqual((score["hits"], score["f1"]), (2, 1))
+        done = self.pantile("run", scene, "-o", second, *common, "oracle:" + first)
+        self.assertEqual(sha256(first), sha256(second))
+        self.assertNotIn("are taken to be", done.stderr)
+        self.pantile("run", scene, "-o", part, *common, "oracle:" + first, "--aoi", first)
+        self.assertEqual(len(features(part)), 2)
+        self.pantile("run", scene, "-o", part, *common, "oracle:" + first, "--bbox", "0,0,100,100", "--overwrite")
+        self.assertEqual(len(features(part)), 1)  # columns and rows, as the help says
 
 
 class SeveralScenes(Case):

@@ -1,5 +1,7 @@
 #include "tiling/evaluate/layer.h"
 
+#include "tiling/base/geojson.h"
+
 #include <cpl_conv.h>
 #include <gdal.h>
 #include <math.h>
@@ -49,10 +51,22 @@ static OGRSpatialReferenceH new_wgs84(void)
     return wgs84;
 }
 
-/* A local CRS, as GeoPackage has it for pixels, counts as none. */
+static bool is_geojson_without_crs(const reader *r)
+{
+    return strcmp(GDALGetDriverShortName(GDALGetDatasetDriver(r->file)), "GeoJSON") == 0 &&
+           pt_geojson_has_null_crs(r->path);
+}
+
+/* GeoPackage has a local CRS for pixels and names of its own for "undefined". */
+static bool is_no_crs(OGRSpatialReferenceH crs)
+{
+    const char *name = crs ? OSRGetName(crs) : NULL;
+    return !crs || OSRIsLocal(crs) || (name && strncmp(name, "Undefined ", 10) == 0);
+}
+
 static pt_status connect(reader *r, OGRSpatialReferenceH crs)
 {
-    if (!crs || OSRIsLocal(crs)) {
+    if (is_no_crs(crs) || is_geojson_without_crs(r)) {
         return pt_ok();
     }
     r->has_crs = true;

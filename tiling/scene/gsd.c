@@ -27,23 +27,40 @@ bool pt_affine_invert(const double t[6], double out[6])
     return true;
 }
 
+bool pt_gsd_is_no_crs(OGRSpatialReferenceH crs)
+{
+    const char *name = crs ? OSRGetName(crs) : NULL;
+    return !crs || OSRIsLocal(crs) || (name && strncmp(name, "Undefined ", 10) == 0);
+}
+
+bool pt_gsd_has_crs(GDALDatasetH dataset)
+{
+    double t[6];
+    double inverse[6];
+    OGRSpatialReferenceH crs = GDALGetSpatialRef(dataset);
+    return !pt_gsd_is_no_crs(crs) && GDALGetGeoTransform(dataset, t) == CE_None &&
+           pt_affine_invert(t, inverse);
+}
+
 /* The file's transform and CRS; without both, pixels. */
-static pt_status read_georef(GDALDatasetH dataset, pt_scene_info *info, OGRSpatialReferenceH *crs)
+static pt_status read_georef(GDALDatasetH dataset, bool plain, pt_scene_info *info, OGRSpatialReferenceH *crs)
 {
     double *t = info->georef.transform;
     OGRSpatialReferenceH own = GDALGetSpatialRef(dataset);
     double inverse[6];
     bool placed = GDALGetGeoTransform(dataset, t) == CE_None && pt_affine_invert(t, inverse);
     bool gcps = GDALGetGCPCount(dataset) > 0 || GDALGetMetadata(dataset, "RPC") != NULL;
-    info->has_crs = placed && own && !OSRIsLocal(own);
+    info->has_crs = pt_gsd_has_crs(dataset);
     if (!info->has_crs) {
         static const double pixels[6] = {0, 1, 0, 0, 0, 1};
         memcpy(t, pixels, sizeof pixels);
-        PT_WARN(!placed && gcps
-                    ? "placed by control points only, which is not enough: warp it with gdalwarp; "
-                      "coordinates will be pixels"
-                    : "no CRS or no geotransform; coordinates will be pixels",
-                PT_S("file", info->path));
+        if (!plain) {
+            PT_WARN(!placed && gcps
+                        ? "placed by control points only, which is not enough: warp it with gdalwarp; "
+                          "coordinates will be pixels"
+                        : "no CRS or no geotransform; coordinates will be pixels, y negated",
+                    PT_S("file", info->path));
+        }
         return pt_ok();
     }
     char *wkt = NULL;
@@ -157,7 +174,7 @@ static pt_status settle_grid(double gsd, pt_scene_info *info)
 pt_status pt_gsd_settle(GDALDatasetH dataset, const pt_scene_options *options, pt_scene_info *info)
 {
     OGRSpatialReferenceH crs = NULL;
-    PT_TRY(read_georef(dataset, info, &crs));
+    PT_TRY(read_georef(dataset, options->plain, info, &crs));
     if (!info->has_crs && options->require_crs) {
         return pt_error(PT_E_INPUT,
                         "%s: has no CRS; set it with gdal_edit.py -a_srs EPSG:..., or do without "

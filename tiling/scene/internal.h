@@ -73,6 +73,10 @@ void pt_bands_fini(pt_bands *bands);
 
 /* --- gsd.c: where the pixels are --- */
 
+/* None, a local one, or one that GeoPackage has for "undefined". */
+bool pt_gsd_is_no_crs(OGRSpatialReferenceH crs);
+/* Whether the file says where its pixels lie: a CRS that is no local one, and a geotransform. */
+bool pt_gsd_has_crs(GDALDatasetH dataset);
 /* Fills georef (of file pixels), has_crs, native_gsd_*, gsd, width, height, scale_* and scales georef. */
 pt_status pt_gsd_settle(GDALDatasetH dataset, const pt_scene_options *options, pt_scene_info *info);
 

@@ -1,5 +1,7 @@
 #include "tiling/scene/internal.h"
 
+#include "tiling/base/geojson.h"
+
 #include <cpl_conv.h>
 #include <cpl_error.h>
 #include <math.h>
@@ -9,8 +11,9 @@
 
 typedef struct loader {
     const char *path;
-    double to_pixels[6]; /* CRS (or pixels) to scene pixels */
+    double to_pixels[6]; /* CRS (or pixels, y up) to scene pixels */
     bool densify;
+    bool null_crs; /* a GeoJSON that says it has no CRS, whatever GDAL thinks */
     OGRSpatialReferenceH target;
     OGRCoordinateTransformationH transformation; /* of the layer; NULL: none needed */
     pt_shapes *shapes;
@@ -100,11 +103,14 @@ static pt_status add_feature(loader *l, OGRFeatureH feature, int class_field)
 static pt_status find_transformation(loader *l, OGRLayerH layer)
 {
     OGRSpatialReferenceH own = OGR_L_GetSpatialRef(layer);
+    if (l->null_crs || pt_gsd_is_no_crs(own)) {
+        own = NULL;
+    }
     l->transformation = NULL;
     if (!l->target || !own) {
         if (l->target || own) {
             PT_WARN(l->target ? "has no CRS; its coordinates are taken to be in the scene's"
-                              : "the scene has no CRS; the coordinates are taken to be its pixels",
+                              : "the scene has no CRS; the coordinates are taken to be its pixels, y negated",
                     PT_S("file", l->path));
         }
         return pt_ok();
@@ -169,6 +175,8 @@ static pt_status open_vector(const char *path, GDALDatasetH *out)
 
 static pt_status add_layers(loader *l, const pt_georef *georef, GDALDatasetH dataset, const pt_gdal_log *log)
 {
+    const char *driver = GDALGetDriverShortName(GDALGetDatasetDriver(dataset));
+    l->null_crs = strcmp(driver, "GeoJSON") == 0 && pt_geojson_has_null_crs(l->path);
     if (georef->wkt && georef->wkt[0]) {
         l->target = OSRNewSpatialReference(georef->wkt);
         if (!l->target) {
@@ -187,6 +195,10 @@ pt_status pt_shapes_load(const char *path, const pt_georef *georef, bool densify
     loader l = {.path = path, .densify = densify_edges, .shapes = shapes};
     if (!pt_affine_invert(georef->transform, l.to_pixels)) {
         return pt_error(PT_E_INTERNAL, "the scene's transform cannot be inverted");
+    }
+    if (!georef->wkt || !georef->wkt[0]) {
+        l.to_pixels[2] = -l.to_pixels[2]; /* y as the writer has it */
+        l.to_pixels[5] = -l.to_pixels[5];
     }
     pt_gdal_start();
     pt_gdal_log log;

@@ -17,6 +17,7 @@ typedef struct tile {
     int width, height, bands;
     OGRSpatialReferenceH crs; /* owned; NULL: none */
     uint64_t kind;            /* a hash of what must be equal: types, colours, palettes, nodata */
+    bool has_crs;             /* as the scene will say */
     bool placed;              /* north up, with a CRS and a transform */
     bool masked;              /* some of its pixels may be invalid */
     bool mask_band;
@@ -79,6 +80,7 @@ static void describe(GDALDatasetH dataset, tile *t)
     OGRSpatialReferenceH crs = GDALGetSpatialRef(dataset);
     t->crs = crs ? OSRClone(crs) : NULL;
     const double *g = t->transform;
+    t->has_crs = pt_gsd_has_crs(dataset);
     t->placed = GDALGetGeoTransform(dataset, t->transform) == CE_None && t->crs && g[2] == 0 && g[4] == 0 &&
                 g[1] != 0 && g[5] != 0;
 }
@@ -178,6 +180,19 @@ static void join_tiles(const tile *tiles, size_t count, size_t *parent)
     }
 }
 
+/* Found before any work is done: no file could hold both. */
+static pt_status refuse_mixture(const tile *tiles, size_t count)
+{
+    size_t with = count, without = count;
+    for (size_t i = count; i-- > 0;) {
+        *(tiles[i].has_crs ? &with : &without) = i;
+    }
+    return with == count || without == count
+               ? pt_ok()
+               : pt_error(PT_E_INPUT, "%s has a CRS and %s has none; run them one by one", tiles[with].shown,
+                          tiles[without].shown);
+}
+
 pt_status pt_scene_group(const char *const *paths, size_t count, const pt_scene_options *options,
                          size_t *groups, size_t *group_count)
 {
@@ -188,6 +203,9 @@ pt_status pt_scene_group(const char *const *paths, size_t count, const pt_scene_
         return PT_NOMEM("groups of scenes");
     }
     pt_status status = load_tiles(paths, count, options, &tiles);
+    if (status.code == PT_OK && (status = refuse_mixture(tiles, count)).code != PT_OK) {
+        tiles_free(tiles, count);
+    }
     if (status.code == PT_OK) {
         size_t next = 0;
         join_tiles(tiles, count, parent);

@@ -14,6 +14,10 @@
  *   pt_scene_reader_read(reader, rect, &window)   the window's buffers are reused by the next read into it
  *   pt_window_fini; pt_scene_reader_close; pt_scene_close (after its readers)
  * A pt_scene may be queried from any thread; a reader belongs to one thread at a time.
+ *
+ * Vector files for a scene without CRS are in its pixels with y negated: row 0 is the top and y points up, as
+ * the writer has it and as QGIS shows such a scene, so that an output may be fed back. A GeoJSON that says
+ * "crs": null, as the writer does, has no CRS.
  */
 #ifndef PANTILE_TILING_SCENE_SCENE_H
 #define PANTILE_TILING_SCENE_SCENE_H
@@ -45,8 +49,10 @@ typedef struct pt_scene_options {
     double model_gsd; /* metres, for PT_GSD_AUTO; 0: unknown, then native */
     const char *aoi;  /* vector file whose polygons bound the area of interest, or NULL */
     bool has_bbox;
-    double bbox[4]; /* min x, min y, max x, max y in the scene's CRS (pixels without CRS) */
+    double bbox[4]; /* min x, min y, max x, max y in the scene's CRS (without CRS columns and rows, rows
+                       counted downwards) */
     bool require_crs;
+    bool plain;      /* nobody asks where the pixels lie: a missing CRS is no cause for a warning */
     bool strict;     /* GDAL warnings during a read fail the tile */
     uint8_t fill[3]; /* what invalid pixels hold: the model's mean as bytes */
 } pt_scene_options;
@@ -81,7 +87,8 @@ const pt_scene_info *pt_scene_describe(const pt_scene *scene); /* valid until cl
  *
  * Splits files into groups that touch or overlap and agree in CRS, pixel size, bands and type; each group is
  * to be opened as one scene, so that objects across file borders are whole. groups[i] is the group of
- * paths[i], numbered 0 .. *group_count - 1 in the order of first appearance. */
+ * paths[i], numbered 0 .. *group_count - 1 in the order of first appearance. PT_E_INPUT also when some have a
+ * CRS and some none, which no output could hold together. */
 pt_status pt_scene_group(const char *const *paths, size_t count, const pt_scene_options *options,
                          size_t *groups, size_t *group_count);
 

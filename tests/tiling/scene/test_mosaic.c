@@ -228,10 +228,17 @@ static void groups_what_belongs_together(void **state)
     }
     size_t groups[9], count = 0;
     pt_scene_options options = pt_scene_defaults();
-    assert_int_equal(pt_scene_group(paths, 9, &options, groups, &count).code, PT_OK);
-    const size_t expected[9] = {0, 0, 0, 1, 0, 0, 2, 3, 4};
+    assert_status(pt_scene_group(paths, 9, &options, groups, &count), PT_E_INPUT, "g6.tif has none",
+                  "g0.tif");
+    const char *const placed[8] = {paths[0], paths[1], paths[2], paths[3],
+                                   paths[4], paths[5], paths[7], paths[8]};
+    assert_int_equal(pt_scene_group(placed, 8, &options, groups, &count).code, PT_OK);
+    const size_t expected[8] = {0, 0, 0, 1, 0, 0, 2, 3};
     assert_memory_equal(groups, expected, sizeof expected);
-    assert_int_equal(count, 5);
+    assert_int_equal(count, 4);
+    const char *const unplaced[2] = {paths[6], paths[6]};
+    assert_int_equal(pt_scene_group(unplaced, 2, &options, groups, &count).code, PT_OK);
+    assert_int_equal(count, 2);
     pt_scene *scene = NULL;
     assert_status(pt_scene_open(&paths[6], 2, &options, &scene), PT_E_INPUT, "g6.tif", "separately");
     const char *const bands[2] = {paths[0], paths[3]}, *const sizes[2] = {paths[0], paths[7]};
