@@ -1,9 +1,8 @@
-/* pantile plan: what a run would do and cost, from the tiles' states and two tiles inferred. */
+/* pantile plan: what a run would do and cost, from the tiles' states and a few tiles inferred. */
 #include "cli/commands.h"
 
 #include "cli/help.h"
 #include "cli/job.h"
-#include "cli/stop.h"
 #include "tiling/vectorise/vectorise.h"
 
 #include <jansson.h>
@@ -12,10 +11,11 @@
 #include <sys/resource.h>
 
 enum {
-    CALIBRATION_TILES = 2,
-    FEATURE_BYTES = 180, /* properties and brackets of one GeoJSON feature, counted in our own output */
-    VERTEX_BYTES = 25,   /* "[39.1234567,-6.1234567]," */
-    KEY_BYTES = 64,      /* a spooled feature's key in memory, rounded up */
+    CALIBRATION_TILES = 4,
+    CALIBRATION_SECONDS = 20, /* no further tile is tried after as many */
+    FEATURE_BYTES = 180,      /* properties and brackets of one GeoJSON feature, counted in our own output */
+    VERTEX_BYTES = 25,        /* "[39.1234567,-6.1234567]," */
+    KEY_BYTES = 64,           /* a spooled feature's key in memory, rounded up */
 };
 
 /* Of all scenes together. */
@@ -26,9 +26,9 @@ typedef struct estimate {
     /* measured */
     int64_t calibrated; /* tiles */
     double calibrated_core_pixels;
-    double read_seconds,
-        infer_seconds; /* of those tiles but the first, which also sets up memory; the first's if alone */
+    double read_seconds, infer_seconds; /* of those tiles */
     double timed_pixels;
+    bool warm; /* memory and threads are set up */
     int64_t objects, vertices;
     int64_t peak_bytes;
 } estimate;
@@ -66,6 +66,7 @@ static pt_status count_outlines(const pt_instance_list *list, pt_rect core, esti
     return pt_ok();
 }
 
+/* One tile as a run would have it, except that the first is inferred twice, to set up memory and threads. */
 static pt_status calibrate_tile(pt_scene_reader *reader, pt_detector *detector, const pt_grid *grid,
                                 int64_t tile, estimate *e)
 {
@@ -73,25 +74,26 @@ static pt_status calibrate_tile(pt_scene_reader *reader, pt_detector *detector, 
     pt_instance_list list = {0};
     bool capped = false;
     pt_rect rect = pt_grid_window(grid, tile);
+    pt_status status;
     double start = pt_console_clock();
-    double read = start;
-    pt_status status = pt_scene_reader_read(reader, rect, &window);
-    if (status.code == PT_OK) {
-        read = pt_console_clock();
-        status = pt_detector_detect(detector, tile, &window, &list, &capped);
+    PT_TRY_OUT(pt_scene_reader_read(reader, rect, &window));
+    e->read_seconds += pt_console_clock() - start;
+    e->calibrated++;
+    e->timed_pixels += (double)pt_rect_area(rect);
+    e->calibrated_core_pixels += (double)pt_rect_area(pt_grid_core(grid, tile));
+    if (window.valid_count == 0) {
+        goto out; /* read, but not inferred */
     }
-    double end = pt_console_clock();
-    if (status.code == PT_OK) {
-        if (e->calibrated == 1) { /* the first tile set up memory: forget its times */
-            e->read_seconds = e->infer_seconds = e->timed_pixels = 0;
-        }
-        e->calibrated++;
-        e->read_seconds += read - start;
-        e->infer_seconds += end - read;
-        e->timed_pixels += (double)pt_rect_area(rect);
-        e->calibrated_core_pixels += (double)pt_rect_area(pt_grid_core(grid, tile));
-        status = count_outlines(&list, pt_grid_core(grid, tile), e);
+    if (!e->warm) {
+        PT_TRY_OUT(pt_detector_detect(detector, tile, &window, &list, &capped));
+        pt_instance_list_fini(&list);
+        e->warm = true;
     }
+    start = pt_console_clock();
+    PT_TRY_OUT(pt_detector_detect(detector, tile, &window, &list, &capped));
+    e->infer_seconds += pt_console_clock() - start;
+    status = count_outlines(&list, pt_grid_core(grid, tile), e);
+out:
     pt_instance_list_fini(&list);
     pt_window_fini(&window);
     return status;
@@ -118,22 +120,28 @@ static pt_status count_tiles(pt_scene_reader *reader, const pt_grid *grid, estim
     return pt_ok();
 }
 
-/* The data tiles in the middle of the scene: edges hold less than most. */
+/* Data tiles spread evenly over the scene, as no part of it speaks for the rest; fewer where one takes long.
+ */
 static pt_status calibrate(const pt_job *job, const pt_scene *scene, pt_scene_reader *reader,
                            const pt_grid *grid, int64_t data, estimate *e)
 {
     pt_detector *detector = NULL;
-    int64_t skip = data > CALIBRATION_TILES ? (data - CALIBRATION_TILES) / 2 : 0;
+    int64_t wanted = data < CALIBRATION_TILES ? data : CALIBRATION_TILES;
+    int64_t seen = 0; /* data tiles */
+    double start = pt_console_clock();
     PT_TRY(pt_job_detector(job, scene, &detector));
     pt_status status = pt_ok();
-    for (int64_t i = 0; i < pt_grid_count(grid) && e->calibrated < CALIBRATION_TILES; i++) {
+    for (int64_t i = 0; i < pt_grid_count(grid) && e->calibrated < wanted; i++) {
         pt_area_state state;
         PT_TRY_OUT(pt_scene_reader_state(reader, pt_grid_window(grid, i), &state));
-        if (state != PT_AREA_DATA || skip-- > 0) {
+        /* The k-th of n stands in the middle of the k-th n-th of the tiles. */
+        if (state != PT_AREA_DATA || seen++ != (2 * e->calibrated + 1) * data / (2 * wanted)) {
             continue;
         }
-        PT_TRY_OUT(pt_stop_check());
         PT_TRY_OUT(calibrate_tile(reader, detector, grid, i, e));
+        if (pt_console_clock() - start > CALIBRATION_SECONDS) {
+            break;
+        }
     }
 out:
     pt_detector_free(&detector);
@@ -151,7 +159,7 @@ static pt_status plan_scene(const pt_job *job, size_t group, estimate *e)
     pt_job_say_scene(pt_scene_describe(scene), &grid);
     PT_TRY_OUT(pt_scene_reader_open(scene, &reader));
     PT_TRY_OUT(count_tiles(reader, &grid, e, &data));
-    if (data > 0 && e->calibrated < CALIBRATION_TILES) {
+    if (data > 0 && e->calibrated == 0) { /* the first scene speaks for all */
         pt_console_line("trying %d of %lld tiles to measure speed ...",
                         data < CALIBRATION_TILES ? (int)data : CALIBRATION_TILES, (long long)data);
         PT_TRY_OUT(calibrate(job, scene, reader, &grid, data, e));
@@ -208,7 +216,11 @@ static void print_table(const estimate *e, const forecast *f)
         printf("time     nothing to read\n");
         return;
     }
-    printf("time     about %.0f s (%.0f min)\n", f->seconds, f->seconds / 60);
+    if (f->seconds < 120) {
+        printf("time     about %.0f s\n", f->seconds);
+    } else {
+        printf("time     about %.0f min\n", f->seconds / 60);
+    }
     printf("output   about %.0f objects, %.1f MB as GeoJSON\n", f->objects, f->output_bytes / 1e6);
     printf("measured on %lld tile%s; scenes that are not alike everywhere will differ\n",
            (long long)e->calibrated, e->calibrated == 1 ? "" : "s");
@@ -263,7 +275,7 @@ const pt_command pt_command_plan = {
     .detail =
         "Says what `pantile run` with the same options would take: tiles to read and to skip, memory, time "
         "and the "
-        "size of the output. Infers up to two tiles in the middle of the scene to measure; writes nothing.",
+        "size of the output. Infers up to four tiles spread over the scene to measure; writes nothing.",
     .example = "pantile plan scene.tif --model buildings_mnv2_fpn --aoi town.geojson",
     .options = pt_plan_option_table,
     .option_count = PT_PLAN_OPTIONS,
