@@ -37,6 +37,14 @@ static void write_line(const char *line)
     pthread_mutex_unlock(&console.lock);
 }
 
+/* Names may hold anything; a line stays one. */
+static void flatten(char *line)
+{
+    for (char *c = line; *c; c++) {
+        *c = (unsigned char)*c < 0x20 || *c == 0x7f ? ' ' : *c;
+    }
+}
+
 static void take_log_line(void *user, pt_log_level level, const char *line)
 {
     (void)user;
@@ -56,6 +64,18 @@ void pt_console_setup(const pt_console_options *options)
     pt_log_to(take_log_line, NULL);
 }
 
+void pt_console_foresee(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *value = strcmp(argv[i], "--log") == 0 && i + 1 < argc ? argv[i + 1]
+                            : strncmp(argv[i], "--log=", 6) == 0          ? argv[i] + 6
+                                                                          : "";
+        if (strcmp(value, "json") == 0) {
+            pt_console_setup(&(pt_console_options){.log = "json"});
+        }
+    }
+}
+
 bool pt_console_is_json(void)
 {
     return console.json;
@@ -71,6 +91,7 @@ void pt_console_line(const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line - 1, format, args);
     va_end(args);
+    flatten(line);
     strcat(line, "\n");
     write_line(line);
 }
@@ -83,7 +104,9 @@ void pt_console_failure(const char *command, pt_status status)
         PT_ERROR(status.message, PT_S("command", command), PT_S("code", pt_code_name(status.code)));
         return;
     }
-    snprintf(line, sizeof line, "pantile%s%s: %s\n", *command ? " " : "", command, status.message);
+    snprintf(line, sizeof line - 1, "pantile%s%s: %s", *command ? " " : "", command, status.message);
+    flatten(line);
+    strcat(line, "\n");
     write_line(line);
 }
 

@@ -15,6 +15,8 @@ typedef struct pt_console_options {
 } pt_console_options;
 
 void pt_console_setup(const pt_console_options *options);
+/* Sets up JSON lines when the command line asks for them, so that its own mistakes are told so too. */
+void pt_console_foresee(int argc, char **argv);
 bool pt_console_is_json(void);
 
 /* A line for people; nothing when quiet or in JSON mode (callers log the same as PT_INFO pairs then). */

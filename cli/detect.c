@@ -122,6 +122,7 @@ static pt_status detect_image(detect_run *self, size_t image)
 {
     pt_scene_options options = pt_scene_defaults();
     options.gsd_mode = PT_GSD_NATIVE;
+    options.plain = true;
     options.drivers = self->options.drivers.items;
     options.driver_count = self->options.drivers.count;
     pt_scene *scene = NULL;
@@ -169,6 +170,10 @@ static pt_status work(detect_run *self)
     if (!self->options.output) {
         return pt_error(PT_E_USAGE, "no output named; add -o FILE.json");
     }
+    for (size_t i = 0; i < self->images.count; i++) {
+        PT_TRY(pt_outfile_apart(self->options.output, self->images.items[i]));
+    }
+    PT_TRY(pt_outfile_apart(self->options.output, self->options.model));
     PT_TRY(pt_outfile_open(self->options.output, self->options.overwrite, &self->file));
     PT_TRY(open_engine(self));
     fputc('[', self->file.stream);

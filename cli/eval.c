@@ -125,4 +125,5 @@ const pt_command pt_command_eval = {
     .example = "pantile eval buildings.geojson truth.geojson --within scene.tif",
     .options = eval_table,
     .option_count = sizeof eval_table / sizeof *eval_table,
+    .reads_only = true,
     .run = run_command};

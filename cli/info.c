@@ -209,4 +209,5 @@ const pt_command pt_command_info = {.name = "info",
                                     .example = "pantile info buildings_mnv2_fpn",
                                     .options = info_table,
                                     .option_count = sizeof info_table / sizeof *info_table,
-                                    .run = run_command};
+                                    .reads_only = true,
+    .run = run_command};

@@ -54,6 +54,7 @@ typedef struct pt_command {
     const char *name, *arguments, *summary, *detail, *example;
     const pt_option *options;
     size_t option_count;
+    bool reads_only; /* writes no files: a signal may end it at once */
     int (*run)(const struct pt_command *command, int argc, char **argv); /* returns the exit code */
 } pt_command;
 

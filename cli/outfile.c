@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static pt_status failed(const char *path, int error)
@@ -29,6 +30,40 @@ pt_status pt_outfile_check(const char *path, bool overwrite)
     }
     pt_free(folder);
     return status;
+}
+
+static bool same_inode(const char *a, const char *b)
+{
+    struct stat sa;
+    struct stat sb;
+    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+static const char *base_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+pt_status pt_outfile_apart(const char *output, const char *other)
+{
+    if (!output || !other) {
+        return pt_ok();
+    }
+    bool same = same_inode(output, other);
+    if (!same && strcmp(base_of(output), base_of(other)) == 0) { /* neither may exist yet */
+        char *folders[2] = {NULL, NULL};
+        pt_status status = pt_paths_folder(output, &folders[0]);
+        if (status.code == PT_OK) {
+            status = pt_paths_folder(other, &folders[1]);
+        }
+        same = status.code == PT_OK && same_inode(folders[0], folders[1]);
+        pt_free(folders[0]);
+        pt_free(folders[1]);
+        PT_TRY(status);
+    }
+    return same ? pt_error(PT_E_USAGE, "%s: would be written over %s; name another output", output, other)
+                : pt_ok();
 }
 
 pt_status pt_outfile_open(const char *path, bool overwrite, pt_outfile *out)

@@ -279,4 +279,5 @@ const pt_command pt_command_plan = {
     .example = "pantile plan scene.tif --model buildings_mnv2_fpn --aoi town.geojson",
     .options = pt_plan_option_table,
     .option_count = PT_PLAN_OPTIONS,
+    .reads_only = true,
     .run = run_command};

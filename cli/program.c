@@ -5,6 +5,7 @@
 #include "cli/help.h"
 #include "cli/stop.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -76,7 +77,19 @@ static int say_help(int argc, char **argv)
     return 0;
 }
 
-int pt_program(int argc, char **argv)
+static int run_command(const pt_command *command, int argc, char **argv)
+{
+    pt_console_foresee(argc, argv);
+    pt_status status = pt_ok();
+    if (command->reads_only) {
+        pt_stop_at_once();
+    } else {
+        status = pt_stop_watch();
+    }
+    return status.code == PT_OK ? command->run(command, argc, argv) : pt_finish(command, status);
+}
+
+static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
         fprintf(stderr, "pantile: no command; see pantile help\n");
@@ -103,6 +116,28 @@ int pt_program(int argc, char **argv)
         fprintf(stderr, "pantile: no command %s; see pantile help\n", name);
         return 1;
     }
-    pt_status status = pt_stop_watch();
-    return status.code == PT_OK ? command->run(command, argc - 1, argv + 1) : pt_finish(command, status);
+    return run_command(command, argc - 1, argv + 1);
+}
+
+/* A table that did not arrive is a failure, as it is for cat. */
+static pt_status flush_output(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return pt_ok();
+    }
+    return errno == ENOSPC
+               ? pt_error(PT_E_NOSPACE, "standard output: no space left; write elsewhere")
+               : pt_error(PT_E_WRITE, "standard output cannot be written: %s", strerror(errno ? errno : EIO));
+}
+
+int pt_program(int argc, char **argv)
+{
+    int code = dispatch(argc, argv);
+    pt_status status = flush_output();
+    if (status.code != PT_OK) {
+        pt_console_failure("", status);
+        code = code ? code : pt_exit_code(status);
+    }
+    return code;
 }

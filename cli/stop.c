@@ -73,7 +73,22 @@ pt_status pt_stop_watch(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* A reader of our lines that goes away must not kill a long job half-way. */
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     return pt_ok();
+}
+
+static void leave(int number)
+{
+    _exit(128 + number);
+}
+
+void pt_stop_at_once(void)
+{
+    struct sigaction action = {.sa_handler = leave};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
 int pt_stop_signal(void)

@@ -4,8 +4,12 @@
 
 #include "tiling/base/base.h"
 
-/* Catches both signals from here on. Once per process. */
+/* Catches both signals from here on, and ignores SIGPIPE. Once per process. */
 pt_status pt_stop_watch(void);
+
+/* Instead, for commands that write no files and so have nothing to put in order: the first signal ends the
+ * process with the same exit code. */
+void pt_stop_at_once(void);
 
 /* The signal that came, or 0. */
 int pt_stop_signal(void);

@@ -73,7 +73,7 @@ class BadInput(Case):
 
     def test_no_crs(self):
         scene = write_scene(self.path("plain.tif"), noise(200, 120), epsg=None)
-        truth = write_truth(self.path("truth.gpkg"), [[box(20, 30, 60, 70)]], epsg=None)
+        truth = write_truth(self.path("truth.gpkg"), [[[(20, -30), (60, -30), (60, -70), (20, -70)]]], epsg=None)
         out = self.path("out.geojson")
         done = self.pantile("run", scene, "-o", out, "--engine", "oracle:" + truth, "--simplify", 0)
         self.assertRegex(done.stderr, r"warn .*CRS")
@@ -120,6 +120,20 @@ class BadInput(Case):
         with open(out, "rb") as file:
             self.assertEqual(file.read(), b"precious")
 
+    def test_scenes_with_and_without_crs(self):
+        scenes = [write_scene(self.path(name), noise(64, 64), epsg=epsg) for name, epsg in (("a.tif", 32633), ("b.tif", None))]
+        for command in (("run", "-o", self.path("out.geojson")), ("plan",)):
+            self.refused(2, ["a.tif", "b.tif", "one by one"], *command, *scenes, "-m", BUILDINGS)
+
+    def test_one_line_whatever_the_name(self):
+        self.run_refused(2, ["new line.tif"], self.path("new\nline.tif"))
+
+    def test_mistakes_as_json(self):
+        for arguments in (("run", "--log", "json", "--bogus"), ("plan", "--log=json"), ("eval", "--log=json"),
+                          ("detect", "--tile", "3", "--log=json"), ("info", "--log", "json")):
+            line, = json_lines(self.pantile(*arguments, code=1).stderr)
+            self.assertEqual((line["level"], line["command"]), ("error", arguments[0]))
+
     def test_config(self):
         scene = write_scene(self.path("scene.tif"), noise(64, 64))
         path = self.write("a.yaml", b"tile: 512\ntyle: 3\n")
@@ -135,6 +149,33 @@ class BadInput(Case):
         self.refused(2, ["nowhere.tif"], "info", self.path("nowhere.tif"))
         self.refused(2, ["nowhere.tif"], "plan", self.path("nowhere.tif"), "-m", BUILDINGS)
         self.refused(2, ["nowhere.geojson"], "eval", self.path("nowhere.geojson"), self.path("nowhere.geojson"))
+
+
+class Streams(Case):
+    def test_full_standard_output(self):
+        truth = ZANZIBAR.replace(".tif", ".truth.geojson")
+        for arguments in (("eval", truth, truth), ("info", ZANZIBAR), ("run", "--help"), ("--version",)):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+            self.assertEqual(done.returncode, 4, arguments)
+            self.assertIn("no space", done.stderr)
+
+    def test_nobody_reads_the_lines(self):
+        """`pantile run ... 2>&1 | head -1` must still give the output."""
+        scene = write_scene(self.path("scene.tif"), noise(64, 64))
+        truth = write_truth(self.path("truth.gpkg"), [[box(20, 30, 60, 60)]])
+        ends = os.pipe()
+        os.close(ends[0])
+        done = subprocess.run([PROGRAM, "run", scene, "-o", self.path("out.geojson"), "--engine", "oracle:" + truth],
+                              stdout=ends[1], stderr=ends[1], check=False)
+        os.close(ends[1])
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(len(features(self.path("out.geojson"))), 1)
+
+    def test_detect_asks_for_no_crs(self):
+        scene = write_scene(self.path("plain.tif"), noise(64, 64), epsg=None)
+        done = self.pantile("detect", scene, "-o", self.path("out.json"), "-m", BUILDINGS, "--quiet")
+        self.assertEqual(done.stderr, "")
 
 
 class FailedTiles(Case):
@@ -193,6 +234,16 @@ class Interrupted(Case):
         code, rest = self.interrupt(signal.SIGTERM)
         self.assertEqual(code, 143)
         self.assertIn("SIGTERM", json_lines(rest)[-1]["msg"])
+
+    def test_commands_without_outputs(self):
+        """They have nothing to put in order and end at once; here while they wait for a file."""
+        pipe = self.path("slow.geojson")
+        os.mkfifo(pipe)
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            run = subprocess.Popen([PROGRAM, "eval", pipe, pipe], stderr=subprocess.DEVNULL)
+            with open(pipe, "wb"):  # returns once the program opens the other end, so its handlers stand
+                run.send_signal(number)
+                self.assertEqual(run.wait(timeout=60), code)
 
     def test_twice(self):
         code, _ = self.interrupt(signal.SIGINT, signal.SIGTERM, signal.SIGINT)

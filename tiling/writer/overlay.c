@@ -225,12 +225,17 @@ static pt_status copy_out(const pt_partial *partial, const char *name)
     return written ? pt_ok() : pt_partial_failed(partial, error, "");
 }
 
-pt_status pt_overlay_save(pt_overlay *overlay, const char *path, bool overwrite)
+pt_status pt_overlay_check(const char *path)
 {
     const char *ending = strrchr(path, '.');
-    if (!ending || strcasecmp(ending, ".png") != 0) {
-        return pt_error(PT_E_USAGE, "%s: an overlay is a PNG picture; end its name in .png", path);
-    }
+    return ending && strcasecmp(ending, ".png") == 0
+               ? pt_ok()
+               : pt_error(PT_E_USAGE, "%s: an overlay is a PNG picture; end its name in .png", path);
+}
+
+pt_status pt_overlay_save(pt_overlay *overlay, const char *path, bool overwrite)
+{
+    PT_TRY(pt_overlay_check(path));
     GDALAllRegister();
     pt_partial partial = {0};
     pt_capture capture;

@@ -74,6 +74,8 @@ typedef struct pt_overlay pt_overlay;
 pt_status pt_overlay_new(const uint8_t *rgb, int width, int height, double scale_x, double scale_y,
                          pt_overlay **out);
 pt_status pt_overlay_draw(pt_overlay *overlay, const pt_feature *feature);
+/* PT_E_USAGE when pt_overlay_save would not take the name. */
+pt_status pt_overlay_check(const char *path);
 pt_status pt_overlay_save(pt_overlay *overlay, const char *path, bool overwrite);
 void pt_overlay_free(pt_overlay **overlay);
 
