@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count())
-    model = build(arguments.model, score=0.5, detections=1000, proposals=2000)
+    model = build(arguments.model, score=0.5, detections=1000)
     with tempfile.TemporaryDirectory() as folder:
         dump = os.path.join(folder, "tiles")
         run_pantile(arguments, folder, "--dump-tiles", dump)

@@ -28,7 +28,7 @@ def main():
     parser.add_argument("directory")
     parser.add_argument("--model", required=True)
     parser.add_argument("--score", type=float, default=0.5)
-    parser.add_argument("--proposals", type=int, default=2000, help="as pantile run --proposals, 0: the file's own")
+    parser.add_argument("--proposals", type=int, help="as pantile run --proposals, else the file's own")
     parser.add_argument("--detections", type=int, default=1000, help="as pantile run --detections, 0: the file's own")
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count())

@@ -10,7 +10,6 @@
 enum {
     LATTICE_WITHOUT_MODEL = 64, /* the largest stride of the models that are known */
     WORKERS_MAX = 64,
-    WIDE_PROPOSALS = 2000,
     WIDE_DETECTIONS = 1000,
 };
 
@@ -38,11 +37,10 @@ static pt_status parse_engine(pt_job *job)
     return pt_ok();
 }
 
-/* A cap that cuts real objects makes a tile's result hang on what else shares the tile. Models carry caps for
- * photographs, where 100 objects are many; docs/accuracy.md has what the wide ones find in a dense town. */
-static int cap(int64_t wanted, int wide, int models)
+/* docs/decisions/0008-caps.md */
+static int cap_of_detections(int64_t wanted, int models)
 {
-    return wanted >= 0 ? (int)wanted : models > wide ? models : wide;
+    return wanted >= 0 ? (int)wanted : models > WIDE_DETECTIONS ? models : WIDE_DETECTIONS;
 }
 
 static pt_status open_engine(pt_job *job, const char *path)
@@ -57,10 +55,8 @@ static pt_status open_engine(pt_job *job, const char *path)
     if (job->options->score < 0) {
         options.score_threshold = (float)summary->export_score;
     }
-    int proposals =
-        summary->rpn_pre_nms > summary->rpn_post_nms ? summary->rpn_pre_nms : summary->rpn_post_nms;
-    options.max_proposals = cap(job->options->proposals, WIDE_PROPOSALS, proposals);
-    options.max_detections = cap(job->options->detections, WIDE_DETECTIONS, summary->max_detections);
+    options.max_proposals = (int)job->options->proposals;
+    options.max_detections = cap_of_detections(job->options->detections, summary->max_detections);
     pt_model_summary_free(&summary);
     return pt_engine_open(path, &options, &job->engine);
 }

@@ -216,8 +216,8 @@ static void say_summary(const run *self, double seconds)
 {
     const pt_assemble_report *t = &self->totals;
     if (t->capped > 0) {
-        PT_WARN("tiles hit the cap on proposals or detections, objects may be missing: raise --proposals or "
-                "--detections, or try a smaller --tile",
+        PT_INFO("tiles filled the cap on proposals or detections: in crowded scenes higher --proposals and "
+                "--detections may find more, at the price of some false ones",
                 PT_I("tiles", t->capped));
     }
     if (t->failed > 0) {

@@ -108,12 +108,12 @@
          .value = "N",                                                                                       \
          .kind = PT_OPTION_INTEGER,                                                                          \
          .offset = AT(proposals),                                                                            \
-         .least = 0,                                                                                         \
+         .least = 1,                                                                                         \
          .most = 100000,                                                                                     \
          .words = "",                                                                                        \
          .rare = true,                                                                                       \
          .config = true,                                                                                     \
-         .help = "cap on proposals of a tile, 0: the model's own [2000, or the model's if larger]"},         \
+         .help = "cap on proposals of a tile [the model's]"},                                                \
         {.name = "detections",                                                                               \
          .value = "N",                                                                                       \
          .kind = PT_OPTION_INTEGER,                                                                          \
@@ -215,7 +215,6 @@ pt_run_options pt_run_defaults(void)
                             .overlap = 256,
                             .score = -1,
                             .simplify = -1,
-                            .proposals = -1,
                             .detections = -1};
 }
 

@@ -8,9 +8,10 @@
 
 typedef struct pt_run_options {
     const char *output, *model, *config, *engine, *gsd, *aoi, *overlay, *report, *dump_tiles;
-    int64_t tile, overlap;         /* scene pixels */
-    int64_t threads;               /* 0: all cores */
-    int64_t proposals, detections; /* caps of a tile; negative: wide ones, 0: the model's */
+    int64_t tile, overlap; /* scene pixels */
+    int64_t threads;       /* 0: all cores */
+    int64_t proposals;     /* cap of a tile; 0: the model's */
+    int64_t detections;    /* cap of a tile; negative: a wide one, 0: the model's */
     pt_reals bands, range, bbox;
     pt_texts drivers;
     double score;              /* negative: the model's */
