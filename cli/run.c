@@ -113,6 +113,7 @@ static void add_totals(pt_assemble_report *to, const pt_assemble_report *r)
     to->empty += r->empty;
     to->outside += r->outside;
     to->failed += r->failed;
+    to->failed_named += r->failed_named;
     to->retries += r->retries;
     to->capped += r->capped;
     to->pixels += r->pixels;
@@ -175,6 +176,7 @@ static pt_status overlay_path(const char *path, size_t group, char **out)
 
 static pt_status each_overlay(run *self, bool save)
 {
+    PT_TRY(self->options.overlay ? pt_overlay_check(self->options.overlay) : pt_ok());
     for (size_t g = 0; self->options.overlay && g < self->job.group_count; g++) {
         char *path = NULL;
         PT_TRY(overlay_path(self->options.overlay, g, &path));
@@ -182,6 +184,26 @@ static pt_status each_overlay(run *self, bool save)
                                 : pt_outfile_check(path, self->options.overwrite);
         pt_free(path);
         PT_TRY(status);
+    }
+    return pt_ok();
+}
+
+/* No output may be an input or another output. */
+static pt_status check_names(const run *self)
+{
+    const pt_run_options *o = &self->options;
+    const char *const outputs[] = {o->output, o->overlay, o->report};
+    const char *const inputs[] = {o->aoi, o->config, o->model, self->job.argument};
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        for (size_t k = 0; k < i; k++) {
+            PT_TRY(pt_outfile_apart(outputs[i], outputs[k]));
+        }
+        for (size_t k = 0; k < sizeof inputs / sizeof *inputs; k++) {
+            PT_TRY(pt_outfile_apart(outputs[i], inputs[k]));
+        }
+        for (size_t k = 0; k < o->scenes.count; k++) {
+            PT_TRY(pt_outfile_apart(outputs[i], o->scenes.items[k]));
+        }
     }
     return pt_ok();
 }
@@ -194,6 +216,7 @@ static pt_status prepare(run *self)
         return pt_error(PT_E_USAGE, "no output named; add -o FILE.geojson (or .gpkg, .fgb, .geojsonl)");
     }
     PT_TRY(pt_job_open(o, &self->job));
+    PT_TRY(check_names(self));
     PT_TRY(each_overlay(self, false));
     if (o->report) {
         PT_TRY(pt_outfile_check(o->report, o->overwrite));

@@ -62,7 +62,7 @@
          .kind = PT_OPTION_TEXT,                                                                             \
          .offset = AT(aoi),                                                                                  \
          .config = true,                                                                                     \
-         .help = "only inside the polygons of this vector file"},                                            \
+         .help = "only inside the polygons of this vector file (scene without a CRS: pixels, y negated)"},   \
         {.name = "bbox",                                                                                     \
          .value = "X0,Y0,X1,Y1",                                                                             \
          .kind = PT_OPTION_REALS,                                                                            \
@@ -73,7 +73,8 @@
          .words = "",                                                                                        \
          .rare = true,                                                                                       \
          .config = true,                                                                                     \
-         .help = "only inside this box, in the scene's CRS (pixels without a CRS)"},                         \
+         .help =                                                                                             \
+             "only inside this box, in the scene's CRS (without a CRS: columns and rows, row 0 on top)"},    \
         {.name = "threads",                                                                                  \
          .letter = 't',                                                                                      \
          .value = "N",                                                                                       \

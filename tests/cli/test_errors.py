@@ -120,6 +120,20 @@ class BadInput(Case):
         with open(out, "rb") as file:
             self.assertEqual(file.read(), b"precious")
 
+    def test_outputs_apart(self):
+        """An output over an input or another output would destroy it, and is refused before the work."""
+        scene = write_scene(self.path("scene.png.tif"), noise(64, 64))
+        picture = self.path("scene.png")
+        gdal.Translate(picture, scene, format="PNG")
+        out = self.path("out.geojson")
+        for arguments in (("run", picture, "-o", out, "-m", BUILDINGS, "--overlay", picture),
+                          ("run", scene, "-o", out, "-m", BUILDINGS, "--report", os.path.join(self.dir, ".", "out.geojson")),
+                          ("run", scene, "-o", out, "--engine", "oracle:" + out),
+                          ("detect", picture, "-o", picture, "-m", BUILDINGS)):
+            self.refused(1, ["would be written over", "another output"], *arguments, "--overwrite", output=out)
+        self.refused(1, ["look.jpg", ".png"], "run", scene, "-o", out, "-m", BUILDINGS, "--overlay", self.path("look.jpg"),
+                     output=out)
+
     def test_scenes_with_and_without_crs(self):
         scenes = [write_scene(self.path(name), noise(64, 64), epsg=epsg) for name, epsg in (("a.tif", 32633), ("b.tif", None))]
         for command in (("run", "-o", self.path("out.geojson")), ("plan",)):
