@@ -139,7 +139,7 @@ typedef struct conv_job {
     const pt_map *in;
     const float *add;
     pt_map *out;
-    pt_window window;
+    pt_k_window window;
     size_t block;
 } conv_job;
 
@@ -209,7 +209,7 @@ static void portable_conv_run(pt_backend *backend, const pt_conv *conv, const pt
     const pt_conv_spec *s = &conv->spec;
     conv_job job = {.backend = (const portable *)backend, .conv = conv, .in = in, .add = add, .out = out};
     job.window =
-        (pt_window){in->n, in->h, in->w, out->h, out->w, s->kernel_h, s->kernel_w, s->stride, s->pad};
+        (pt_k_window){in->n, in->h, in->w, out->h, out->w, s->kernel_h, s->kernel_w, s->stride, s->pad};
     size_t pixels = pt_map_pixels(out);
     if (conv->kind == CONV_DEPTHWISE) {
         pt_pool_run(backend->pool, (size_t)s->out_channels, run_depthwise, &job);

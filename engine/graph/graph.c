@@ -145,8 +145,8 @@ static void pool_plane(void *context, size_t channel, int worker)
     (void)worker;
     const plane_job *job = context;
     const pt_node *n = job->node;
-    pt_window window = {1,         job->in.h, job->in.w, job->out.h, job->out.w,
-                        n->kernel, n->kernel, n->stride, n->pad};
+    pt_k_window window = {1,         job->in.h, job->in.w, job->out.h, job->out.w,
+                          n->kernel, n->kernel, n->stride, n->pad};
     pt_k_max_pool(&window, job->in.data + channel * pt_map_pixels(&job->in),
                   job->out.data + channel * pt_map_pixels(&job->out));
 }

@@ -27,8 +27,8 @@ static pt_status node_shape(pt_graph *graph, const pt_node *node)
         pad = layer->spec.pad;
         PT_TRY(graph->backend->ops->conv_reserve(graph->backend, layer->conv, 1, in->h, in->w));
     }
-    out->h = pt_window_out(in->h, kh, stride, pad);
-    out->w = pt_window_out(in->w, kw, stride, pad);
+    out->h = pt_k_window_out(in->h, kh, stride, pad);
+    out->w = pt_k_window_out(in->w, kw, stride, pad);
     if (out->h < 1 || out->w < 1) {
         return pt_error(PT_E_USAGE, "an image of %d x %d pixels is too small for the network",
                         graph->values[0].w, graph->values[0].h);

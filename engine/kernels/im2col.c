@@ -27,7 +27,8 @@ static void copy_run(const float *row, int w, int stride, int shift, int ox0, in
     }
 }
 
-static void fill_row(const pt_window *g, const float *plane, int ky, int kx, size_t p0, size_t p1, float *col)
+static void fill_row(const pt_k_window *g, const float *plane, int ky, int kx, size_t p0, size_t p1,
+                     float *col)
 {
     size_t p = p0;
     int ox = (int)(p0 % (size_t)g->ow);
@@ -55,7 +56,7 @@ static void fill_row(const pt_window *g, const float *plane, int ky, int kx, siz
     }
 }
 
-void pt_k_im2col(const pt_window *window, const float *in, int channels, size_t p0, size_t p1, float *col)
+void pt_k_im2col(const pt_k_window *window, const float *in, int channels, size_t p0, size_t p1, float *col)
 {
     size_t plane = (size_t)window->n * (size_t)window->h * (size_t)window->w;
     for (int c = 0; c < channels; c++, in += plane) {

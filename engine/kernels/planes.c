@@ -33,7 +33,7 @@ PT_CLONES static void add_taps_2(float *acc, int ow, const float *row, int width
     }
 }
 
-void pt_k_depthwise3x3(const pt_window *g, const float *in, const float weights[9], float bias,
+void pt_k_depthwise3x3(const pt_k_window *g, const float *in, const float weights[9], float bias,
                        pt_activation activation, float *out)
 {
     for (int i = 0; i < g->n; i++, in += (size_t)g->h * (size_t)g->w) {
@@ -57,7 +57,7 @@ void pt_k_depthwise3x3(const pt_window *g, const float *in, const float weights[
 }
 
 /* The largest value of the window whose first corner is (x0, y0). */
-static float window_max(const pt_window *g, const float *in, int x0, int y0)
+static float window_max(const pt_k_window *g, const float *in, int x0, int y0)
 {
     int ya = y0 < 0 ? 0 : y0;
     int yb = y0 + g->kh > g->h ? g->h : y0 + g->kh;
@@ -92,7 +92,7 @@ PT_CLONES static void pool_3x3_s2(const float *r0, const float *r1, const float 
     }
 }
 
-void pt_k_max_pool(const pt_window *g, const float *in, float *out)
+void pt_k_max_pool(const pt_k_window *g, const float *in, float *out)
 {
     bool usual = g->kh == 3 && g->kw == 3 && g->stride == 2 && g->pad == 1;
     for (int oy = 0; oy < g->oh; oy++, out += g->ow) {

@@ -91,8 +91,8 @@ static bool make_case(randoms *r, int kind, conv_case *c)
     *c = (conv_case){
         .spec = s,
         .in = {NULL, s.in_channels, random_int(r, 1, 3), random_int(r, 1, 23), random_int(r, 1, 40)}};
-    c->out = (pt_map){NULL, s.out_channels, c->in.n, pt_window_out(c->in.h, s.kernel_h, s.stride, s.pad),
-                      pt_window_out(c->in.w, s.kernel_w, s.stride, s.pad)};
+    c->out = (pt_map){NULL, s.out_channels, c->in.n, pt_k_window_out(c->in.h, s.kernel_h, s.stride, s.pad),
+                      pt_k_window_out(c->in.w, s.kernel_w, s.stride, s.pad)};
     if (c->out.h < 1 || c->out.w < 1) {
         return false;
     }
@@ -188,8 +188,8 @@ static void test_threads_give_the_same_bytes(void **state)
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++) {
         const pt_conv_spec *s = &specs[k];
         conv_case c = {.spec = *s, .in = {NULL, s->in_channels, 2, 61, 47}};
-        c.out = (pt_map){NULL, s->out_channels, 2, pt_window_out(61, s->kernel_h, s->stride, s->pad),
-                         pt_window_out(47, s->kernel_w, s->stride, s->pad)};
+        c.out = (pt_map){NULL, s->out_channels, 2, pt_k_window_out(61, s->kernel_h, s->stride, s->pad),
+                         pt_k_window_out(47, s->kernel_w, s->stride, s->pad)};
         c.in.data = random_block(&r, pt_map_count(&c.in));
         c.out.data = random_block(&r, pt_map_count(&c.out));
         c.weights = random_block(

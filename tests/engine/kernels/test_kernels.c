@@ -25,10 +25,10 @@ static float at(const float *plane, int h, int w, int y, int x)
 static void test_window_out(void **state)
 {
     (void)state;
-    assert_int_equal(pt_window_out(224, 7, 2, 3), 112);
-    assert_int_equal(pt_window_out(7, 3, 2, 1), 4);
-    assert_int_equal(pt_window_out(1, 1, 2, 0), 1);
-    assert_int_equal(pt_window_out(2, 3, 1, 0), 0);
+    assert_int_equal(pt_k_window_out(224, 7, 2, 3), 112);
+    assert_int_equal(pt_k_window_out(7, 3, 2, 1), 4);
+    assert_int_equal(pt_k_window_out(1, 1, 2, 0), 1);
+    assert_int_equal(pt_k_window_out(2, 3, 1, 0), 0);
 }
 
 static void test_im2col(void **state)
@@ -36,15 +36,15 @@ static void test_im2col(void **state)
     (void)state;
     randoms r = {1};
     for (int round = 0; round < 200; round++) {
-        pt_window g = {.n = random_int(&r, 1, 3),
-                       .h = random_int(&r, 1, 12),
-                       .w = random_int(&r, 1, 12),
-                       .kh = random_int(&r, 1, 5),
-                       .kw = random_int(&r, 1, 5),
-                       .stride = random_int(&r, 1, 3),
-                       .pad = random_int(&r, 0, 3)};
-        g.oh = pt_window_out(g.h, g.kh, g.stride, g.pad);
-        g.ow = pt_window_out(g.w, g.kw, g.stride, g.pad);
+        pt_k_window g = {.n = random_int(&r, 1, 3),
+                         .h = random_int(&r, 1, 12),
+                         .w = random_int(&r, 1, 12),
+                         .kh = random_int(&r, 1, 5),
+                         .kw = random_int(&r, 1, 5),
+                         .stride = random_int(&r, 1, 3),
+                         .pad = random_int(&r, 0, 3)};
+        g.oh = pt_k_window_out(g.h, g.kh, g.stride, g.pad);
+        g.ow = pt_k_window_out(g.w, g.kw, g.stride, g.pad);
         if (g.oh < 1 || g.ow < 1) {
             continue;
         }
@@ -109,15 +109,15 @@ static void test_depthwise(void **state)
     (void)state;
     randoms r = {3};
     for (int round = 0; round < 300; round++) {
-        pt_window g = {.n = random_int(&r, 1, 2),
-                       .h = random_int(&r, 1, 9),
-                       .w = random_int(&r, 1, 40),
-                       .kh = 3,
-                       .kw = 3,
-                       .stride = random_int(&r, 1, 2),
-                       .pad = 1};
-        g.oh = pt_window_out(g.h, 3, g.stride, 1);
-        g.ow = pt_window_out(g.w, 3, g.stride, 1);
+        pt_k_window g = {.n = random_int(&r, 1, 2),
+                         .h = random_int(&r, 1, 9),
+                         .w = random_int(&r, 1, 40),
+                         .kh = 3,
+                         .kw = 3,
+                         .stride = random_int(&r, 1, 2),
+                         .pad = 1};
+        g.oh = pt_k_window_out(g.h, 3, g.stride, 1);
+        g.ow = pt_k_window_out(g.w, 3, g.stride, 1);
         float weights[9], bias = random_float(&r, -1, 1);
         float *in = floats((size_t)(g.n * g.h * g.w)), *out = floats((size_t)(g.n * g.oh * g.ow));
         random_fill(&r, weights, 9, -1, 1);
@@ -146,15 +146,15 @@ static void test_max_pool(void **state)
     for (int round = 0; round < 300; round++) {
         bool usual = round % 3 > 0;
         int k = usual ? 3 : random_int(&r, 1, 4);
-        pt_window g = {.n = 1,
-                       .h = random_int(&r, 1, 20),
-                       .w = random_int(&r, 1, 30),
-                       .kh = k,
-                       .kw = k,
-                       .stride = usual ? 2 : random_int(&r, 1, 3),
-                       .pad = usual ? 1 : k / 2};
-        g.oh = pt_window_out(g.h, k, g.stride, g.pad);
-        g.ow = pt_window_out(g.w, k, g.stride, g.pad);
+        pt_k_window g = {.n = 1,
+                         .h = random_int(&r, 1, 20),
+                         .w = random_int(&r, 1, 30),
+                         .kh = k,
+                         .kw = k,
+                         .stride = usual ? 2 : random_int(&r, 1, 3),
+                         .pad = usual ? 1 : k / 2};
+        g.oh = pt_k_window_out(g.h, k, g.stride, g.pad);
+        g.ow = pt_k_window_out(g.w, k, g.stride, g.pad);
         if (g.oh < 1 || g.ow < 1) {
             continue;
         }
