@@ -196,9 +196,9 @@ static void infer_one(pt_engine *engine, const pt_image *image, size_t index)
 
 pt_status pt_engine_infer(pt_engine *engine, const pt_image *images, size_t count)
 {
-    PT_TRY(check_images(images, count));
     engine->images = 0;
     engine->caps = (pt_engine_caps){0, 0};
+    PT_TRY(check_images(images, count));
     if (count == 0) {
         return pt_ok();
     }

@@ -158,6 +158,10 @@ static void test_bad_images(void **state)
     assert_int_equal(pt_engine_infer(engine, bad, 2).code, PT_E_USAGE);
     assert_int_equal(pt_engine_infer(engine, &t.image, 1).code, PT_OK);
     assert_int_equal(pt_engine_detections(engine, 1, &items, &count).code, PT_E_USAGE);
+    assert_int_equal(pt_engine_detections(engine, 0, &items, &count).code, PT_OK);
+    assert_int_equal(pt_engine_infer(engine, bad, 2).code, PT_E_USAGE);
+    assert_int_equal(pt_engine_detections(engine, 0, &items, &count).code, PT_E_USAGE); /* none are left */
+    assert_int_equal(pt_engine_infer(engine, &t.image, 1).code, PT_OK);
     assert_int_equal(pt_engine_infer(engine, NULL, 0).code, PT_OK);
     assert_int_equal(pt_engine_detections(engine, 0, &items, &count).code, PT_E_USAGE);
     pt_engine_close(&engine);
