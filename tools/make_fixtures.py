@@ -39,16 +39,18 @@ PRE_NMS, POST_NMS, DETECTIONS = 200, 120, 25
 MARGIN = 2e-5
 PASTED = 8  # detections per image whose pasted masks are stored
 CASES = {"one": (317, 203, 1), "three": (282, 350, 3)}  # width, height, images
-TAPS = [3, 6, 13, 17]
-# name: architecture, FPN channels, width of the fully connected layers, stored as FP16
+# name: architecture, FPN channels, width of the fully connected layers, stored as FP16, the FPN's inputs and the strides
+# of all levels. mnv2_tv has the inputs of torchvision's own mobilenet_backbone, two of which share a stride.
+RESNET = ([1, 2, 3, 4], [4, 8, 16, 32, 64])
 MODELS = {
-    "r50": ("resnet50_fpn", 256, 192, False),
-    "r101": ("resnet101_fpn", 256, 160, True),
-    "mnv2": ("mobilenet_v2_fpn", 72, 128, False),
+    "r50": ("resnet50_fpn", 256, 192, False, *RESNET),
+    "r101": ("resnet101_fpn", 256, 160, True, *RESNET),
+    "mnv2": ("mobilenet_v2_fpn", 72, 128, False, [3, 6, 13, 17], [4, 8, 16, 32, 64]),
+    "mnv2_tv": ("mobilenet_v2_fpn", 72, 128, False, [14, 18], [32, 32, 64]),
 }
 
 # The first draw of the heads to try: known to be good with Debian 12's torch, so that no time is lost.
-GOOD_DRAWS = {"r50": 3, "r101": 1, "mnv2": 51}
+GOOD_DRAWS = {"r50": 3, "r101": 1, "mnv2": 51, "mnv2_tv": 2}
 
 
 def make_image(generator, width, height):
@@ -85,21 +87,25 @@ def randomise_norms(module, generator):
     return hooks
 
 
-def make_backbone(arch, fpn):
+def make_backbone(arch, fpn, taps):
     if arch == "mobilenet_v2_fpn":
         features = mobilenet_v2(weights=None, width_mult=0.5).features
-        body = nn.Sequential(*[features[i] for i in range(TAPS[-1] + 1)])
-        channels = [body[t].conv[-1].num_features for t in TAPS]
-        return BackboneWithFPN(body, {str(t): str(i) for i, t in enumerate(TAPS)}, channels, fpn)
+        body = nn.Sequential(*[features[i] for i in range(taps[-1] + 1)])
+        channels = [list(body[t].modules())[-1 if t < 18 else -2].num_features for t in taps]
+        return BackboneWithFPN(body, {str(t): str(i) for i, t in enumerate(taps)}, channels, fpn)
     body = resnet.__dict__[arch[: -len("_fpn")]](weights=None, norm_layer=nn.BatchNorm2d)
     return _resnet_fpn_extractor(body, 5)
 
 
-def make_model(arch, fpn, fc):
-    levels = ["0", "1", "2", "3"]
-    anchors = AnchorGenerator(tuple((s,) for s in (16, 32, 64, 128, 256)), ((0.5, 1.0, 2.0),) * 5)
+def anchor_sizes(strides):
+    return [(16 if strides[0] == 4 else 64) << level for level in range(len(strides))]
+
+
+def make_model(arch, fpn, fc, taps, strides):
+    levels = [str(i) for i in range(len(taps))]
+    anchors = AnchorGenerator(tuple((s,) for s in anchor_sizes(strides)), ((0.5, 1.0, 2.0),) * len(strides))
     model = MaskRCNN(
-        make_backbone(arch, fpn), rpn_anchor_generator=anchors, rpn_pre_nms_top_n_test=PRE_NMS,
+        make_backbone(arch, fpn, taps), rpn_anchor_generator=anchors, rpn_pre_nms_top_n_test=PRE_NMS,
         rpn_post_nms_top_n_test=POST_NMS, box_roi_pool=MultiScaleRoIAlign(levels, 7, 2),
         box_head=TwoMLPHead(fpn * 49, fc), box_predictor=FastRCNNPredictor(fc, CLASSES),
         box_detections_per_img=DETECTIONS, mask_roi_pool=MultiScaleRoIAlign(levels, 14, 2),
@@ -249,7 +255,7 @@ def write_case(path, images, tables):
             at += table.numel()
 
 
-def write_model(path, model, arch, half):
+def write_model(path, model, arch, half, taps, strides):
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
     entries, chunks, at = {}, [], 0
     for name in sorted(state):
@@ -260,11 +266,11 @@ def write_model(path, model, arch, half):
         at += len(chunk)
     description = {
         "format": 1, "name": os.path.basename(path), "arch": arch,
-        "taps": TAPS if arch == "mobilenet_v2_fpn" else [1, 2, 3, 4],
+        "taps": taps,
         "classes": ["background"] + [f"class {i}" for i in range(1, CLASSES)],
         "rpn": {"pre_nms_top_n_per_level": PRE_NMS, "post_nms_top_n": POST_NMS, "nms_thresh": 0.7},
         "thresholds": {"score": 0.05, "nms": 0.5, "detections_per_image": DETECTIONS},
-        "anchors": {"ratios": [0.5, 1.0, 2.0], "sizes_per_level": [16, 32, 64, 128, 256], "strides": [4, 8, 16, 32, 64]},
+        "anchors": {"ratios": [0.5, 1.0, 2.0], "sizes_per_level": anchor_sizes(strides), "strides": strides},
     }
     write_safetensors(path + ".safetensors", entries, {"pantile": compact(description)}, chunks, True)
 
@@ -276,10 +282,10 @@ def round_to_half(model):
 
 
 def make(name, out):
-    arch, fpn, fc, half = MODELS[name]
+    arch, fpn, fc, half, taps, strides = MODELS[name]
     generator = torch.Generator().manual_seed(20 + list(MODELS).index(name))
     torch.manual_seed(7)
-    model = make_model(arch, fpn, fc)
+    model = make_model(arch, fpn, fc, taps, strides)
     inputs = {case: [make_image(generator, width, height) for _ in range(count)]
               for case, (width, height, count) in CASES.items()}
     hooks = randomise_norms(model.backbone, generator)
@@ -303,7 +309,7 @@ def make(name, out):
     print(f"{name}: draw {draw}, closest decision {margin:.1e}, at least {found} detections per image", flush=True)
     for case, images in inputs.items():
         write_case(os.path.join(out, f"{name}.{case}"), images, results[case][0])
-    write_model(os.path.join(out, name), model, arch, half)
+    write_model(os.path.join(out, name), model, arch, half, taps, strides)
 
 
 def stamp_text():
