@@ -47,7 +47,8 @@ typedef struct pt_evaluation {
     size_t class_count;
 } pt_evaluation;
 
-/* PT_E_INPUT: a file that cannot be read, CRS on one side only, a class_field that neither file has. */
+/* PT_E_INPUT: a file that cannot be read to its end, CRS on one side only, a class_field that neither file has.
+ */
 pt_status pt_evaluate(const char *predicted, const char *truth, const pt_evaluate_options *options,
                       pt_evaluation *out);
 void pt_evaluation_fini(pt_evaluation *evaluation);

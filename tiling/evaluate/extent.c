@@ -2,7 +2,6 @@
 
 #include <cpl_conv.h>
 #include <gdal.h>
-#include <ogr_srs_api.h>
 #include <string.h>
 
 enum { SIDE = 20, EDGE = 4 * SIDE + 1 }; /* points a raster's edge is transformed at */
@@ -66,18 +65,20 @@ static void edge_points(GDALDatasetH raster, bool has_crs, double *x, double *y)
     y[EDGE - 1] = y[0];
 }
 
-static bool to_degrees(OGRSpatialReferenceH crs, double *x, double *y)
+/* Brings the edge to WGS 84. */
+static pt_status to_degrees(const char *path, OGRSpatialReferenceH crs, double *x, double *y)
 {
-    OGRSpatialReferenceH from = OSRClone(crs), wgs84 = OSRNewSpatialReference(NULL);
-    OSRImportFromEPSG(wgs84, 4326);
-    OSRSetAxisMappingStrategy(wgs84, OAMS_TRADITIONAL_GIS_ORDER);
-    OSRSetAxisMappingStrategy(from, OAMS_TRADITIONAL_GIS_ORDER);
-    OGRCoordinateTransformationH by = OCTNewCoordinateTransformation(from, wgs84);
-    bool done = by && OCTTransform(by, EDGE, x, y, NULL);
+    if (!crs) {
+        return pt_error(PT_E_INPUT,
+                        "%s: it has no coordinate reference system, so it cannot bound the comparison", path);
+    }
+    OGRCoordinateTransformationH by;
+    PT_TRY(pt_to_wgs84(path, crs, &by));
+    bool placed = !by || OCTTransform(by, EDGE, x, y, NULL);
     OCTDestroyCoordinateTransformation(by);
-    OSRDestroySpatialReference(from);
-    OSRDestroySpatialReference(wgs84);
-    return done;
+    return placed ? pt_ok()
+                  : pt_error(PT_E_INPUT,
+                             "%s: its edge lies where its coordinate reference system is not defined", path);
 }
 
 static pt_status footprint_of(GEOSContextHandle_t geos, const char *path, bool has_crs, GEOSGeometry **out)
@@ -90,14 +91,9 @@ static pt_status footprint_of(GEOSContextHandle_t geos, const char *path, bool h
     }
     OGRSpatialReferenceH crs = GDALGetSpatialRef(raster);
     edge_points(raster, has_crs, x, y);
-    bool placed = !has_crs || (crs && to_degrees(crs, x, y));
+    pt_status status = has_crs ? to_degrees(path, crs, x, y) : pt_ok();
     GDALClose(raster);
-    if (!placed) {
-        return pt_error(PT_E_INPUT,
-                        "%s: it has no usable coordinate reference system, so it cannot bound the "
-                        "comparison",
-                        path);
-    }
+    PT_TRY(status);
     GEOSCoordSequence *points = GEOSCoordSeq_copyFromArrays_r(geos, x, y, NULL, NULL, EDGE);
     GEOSGeometry *ring = points ? GEOSGeom_createLinearRing_r(geos, points) : NULL;
     *out = ring ? GEOSGeom_createPolygon_r(geos, ring, NULL, 0) : NULL;

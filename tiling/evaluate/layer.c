@@ -51,6 +51,31 @@ static OGRSpatialReferenceH new_wgs84(void)
     return wgs84;
 }
 
+pt_status pt_to_wgs84(const char *path, OGRSpatialReferenceH crs, OGRCoordinateTransformationH *out)
+{
+    OGRSpatialReferenceH from = OSRClone(crs), wgs84 = new_wgs84();
+    pt_status status = pt_ok();
+    if (!from || !wgs84) {
+        status = gdal_failed(path, "PROJ does not know WGS 84; is its database (proj.db) installed?");
+        goto out;
+    }
+    OSRSetAxisMappingStrategy(from, OAMS_TRADITIONAL_GIS_ORDER);
+    if (OSRIsSame(from, wgs84)) {
+        *out = NULL;
+        goto out;
+    }
+    OGRCoordinateTransformationH made = OCTNewCoordinateTransformation(from, wgs84);
+    if (made) {
+        *out = made;
+    } else {
+        status = gdal_failed(path, "no way from its coordinate reference system to WGS 84");
+    }
+out:
+    OSRDestroySpatialReference(from);
+    OSRDestroySpatialReference(wgs84);
+    return status;
+}
+
 static bool is_geojson_without_crs(const reader *r)
 {
     return strcmp(GDALGetDriverShortName(GDALGetDatasetDriver(r->file)), "GeoJSON") == 0 &&
@@ -66,27 +91,8 @@ static bool is_no_crs(OGRSpatialReferenceH crs)
 
 static pt_status connect(reader *r, OGRSpatialReferenceH crs)
 {
-    if (is_no_crs(crs) || is_geojson_without_crs(r)) {
-        return pt_ok();
-    }
-    r->has_crs = true;
-    OGRSpatialReferenceH from = OSRClone(crs), wgs84 = new_wgs84();
-    pt_status status = pt_ok();
-    if (!from || !wgs84) {
-        status = gdal_failed(r->path, "PROJ does not know WGS 84; is its database (proj.db) installed?");
-        goto out;
-    }
-    OSRSetAxisMappingStrategy(from, OAMS_TRADITIONAL_GIS_ORDER);
-    if (!OSRIsSame(from, wgs84)) {
-        r->to_wgs84 = OCTNewCoordinateTransformation(from, wgs84);
-        if (!r->to_wgs84) {
-            status = gdal_failed(r->path, "no way from its coordinate reference system to WGS 84");
-        }
-    }
-out:
-    OSRDestroySpatialReference(from);
-    OSRDestroySpatialReference(wgs84);
-    return status;
+    r->has_crs = !is_no_crs(crs) && !is_geojson_without_crs(r);
+    return r->has_crs ? pt_to_wgs84(r->path, crs, &r->to_wgs84) : pt_ok();
 }
 
 static bool may_hold_polygons(OGRLayerH layer)
@@ -237,6 +243,34 @@ static pt_status add_item(const reader *r, OGRFeatureH feature, int class_field,
     return pt_ok();
 }
 
+/* Drivers tell of a file that is cut or damaged through GDAL's error alone: a null feature looks like the
+ * end. */
+static pt_status next_feature(const reader *r, OGRFeatureH *out)
+{
+    CPLErrorReset();
+    OGRFeatureH feature = OGR_L_GetNextFeature(r->layer);
+    if (CPLGetLastErrorType() >= CE_Failure) {
+        OGR_F_Destroy(feature);
+        return gdal_failed(r->path, "cannot be read to its end");
+    }
+    *out = feature;
+    return pt_ok();
+}
+
+static pt_status read_items(const reader *r, int class_field, pt_names *names, pt_layer *layer)
+{
+    for (;;) {
+        OGRFeatureH feature = NULL;
+        PT_TRY(next_feature(r, &feature));
+        if (!feature) {
+            return pt_ok();
+        }
+        pt_status status = add_item(r, feature, class_field, names, layer);
+        OGR_F_Destroy(feature);
+        PT_TRY(status);
+    }
+}
+
 pt_status pt_layer_read(GEOSContextHandle_t geos, const char *path, const char *class_field, pt_names *names,
                         pt_layer *out)
 {
@@ -244,15 +278,7 @@ pt_status pt_layer_read(GEOSContextHandle_t geos, const char *path, const char *
     PT_TRY(reader_open(geos, path, &r));
     int field = find_class_field(OGR_L_GetLayerDefn(r.layer), class_field);
     pt_layer layer = {.geos = geos, .has_crs = r.has_crs, .has_classes = field >= 0};
-    pt_status status = pt_ok();
-    CPLErrorReset();
-    for (OGRFeatureH f = OGR_L_GetNextFeature(r.layer); f; f = OGR_L_GetNextFeature(r.layer)) {
-        status = add_item(&r, f, field, names, &layer);
-        OGR_F_Destroy(f);
-        if (status.code != PT_OK) {
-            break;
-        }
-    }
+    pt_status status = read_items(&r, field, names, &layer);
     if (layer.skipped) {
         PT_WARN("features without an area are left out", PT_S("file", path), PT_I("features", layer.skipped));
     }

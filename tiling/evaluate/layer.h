@@ -6,6 +6,7 @@
 
 #define GEOS_USE_ONLY_R_API
 #include <geos_c.h>
+#include <ogr_srs_api.h>
 
 typedef struct pt_shape_item {
     GEOSGeometry *geometry; /* owned; a valid, non-empty polygon or multipolygon */
@@ -28,7 +29,12 @@ typedef struct pt_layer {
     int64_t skipped; /* features that are no polygons */
 } pt_layer;
 
-/* The first layer with polygons of `path`. Names not yet in `names` are added. PT_E_INPUT. */
+/* The way from `crs` to WGS 84 longitude and latitude, to be destroyed by the caller; NULL when it is that
+ * already. `path` is for the message. PT_E_INPUT. */
+pt_status pt_to_wgs84(const char *path, OGRSpatialReferenceH crs, OGRCoordinateTransformationH *out);
+
+/* The first layer with polygons of `path`. Names not yet in `names` are added. PT_E_INPUT, also for a file
+ * that cannot be read to its end. */
 pt_status pt_layer_read(GEOSContextHandle_t geos, const char *path, const char *class_field, pt_names *names,
                         pt_layer *out);
 void pt_layer_fini(pt_layer *layer);

@@ -5,10 +5,13 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <gdal.h>
+#include <gdal_utils.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char folder[64];
@@ -20,7 +23,8 @@ static int make_folder(void **state)
     return mkdtemp(folder) ? 0 : 1;
 }
 
-static const char *const files[] = {"p.geojson", "t.geojson", "w.geojson", "w.asc", "w.prj", "bad.geojson"};
+static const char *const files[] = {"p.geojson",   "t.geojson", "w.geojson", "w.asc",       "w.prj",
+                                    "bad.geojson", "u.asc",     "cut.fgb",   "cut.geojsonl"};
 
 static int remove_folder(void **state)
 {
@@ -385,9 +389,56 @@ static void test_bad_input(void **state)
     refuse(good, good, &o, PT_E_INPUT, "bad.geojson");
     o.within = write_boxes("w.geojson", one, 0, "");
     refuse(good, good, &o, PT_E_INPUT, "w.geojson");
+    o.within = write_text("u.asc", "ncols 1\nnrows 1\nxllcorner 10\nyllcorner 45\ncellsize 1\n1\n");
+    refuse(good, good, &o, PT_E_INPUT, "u.asc: it has no coordinate reference system");
     o = pt_evaluate_defaults();
     o.min_score = NAN;
     refuse(good, good, &o, PT_E_USAGE, "score");
+}
+
+static const char *convert(const char *from, const char *to, const char *driver)
+{
+    GDALDatasetH source = GDALOpenEx(from, GDAL_OF_VECTOR, NULL, NULL, NULL);
+    char format[] = "-f", name[32];
+    char *arguments[] = {format, name, NULL};
+    snprintf(name, sizeof name, "%s", driver);
+    GDALVectorTranslateOptions *how = GDALVectorTranslateOptionsNew(arguments, NULL);
+    const char *path = path_of(to);
+    GDALDatasetH made = GDALVectorTranslate(path, NULL, 1, &source, how, NULL);
+    assert_non_null(made);
+    GDALVectorTranslateOptionsFree(how);
+    GDALClose(made);
+    GDALClose(source);
+    return path;
+}
+
+/* Half a file must not count as all of it: its figures would be wrong and nobody would know. */
+static void test_cut_files(void **state)
+{
+    (void)state;
+    static const char *const kinds[][2] = {{"cut.fgb", "FlatGeobuf"}, {"cut.geojsonl", "GeoJSONSeq"}};
+    box boxes[50];
+    for (int i = 0; i < 50; i++) {
+        boxes[i] = (box){20 * i, 0, 10, 10, NULL, 0.5};
+    }
+    GDALAllRegister();
+    pt_evaluate_options o = pt_evaluate_defaults();
+    const char *whole = write_boxes("p.geojson", boxes, 50, "");
+    for (size_t k = 0; k < 2; k++) {
+        const char *path = convert(whole, kinds[k][0], kinds[k][1]);
+        pt_evaluation e = {.classes = NULL};
+        assert_int_equal(pt_evaluate(path, whole, &o, &e).code, PT_OK);
+        assert_int_equal(e.all.hits, 50);
+        pt_evaluation_fini(&e);
+        struct stat info;
+        assert_int_equal(stat(path, &info), 0);
+        assert_int_equal(truncate(path, info.st_size * 2 / 3), 0);
+        refuse(path, whole, &o, PT_E_INPUT, "cannot be read to its end");
+        refuse(whole, path, &o, PT_E_INPUT, kinds[k][0]);
+        o.within = path;
+        refuse(whole, whole, &o, PT_E_INPUT, kinds[k][0]);
+        o.within = NULL;
+    }
 }
 
 static void test_allocation_failures(void **state)
@@ -419,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_within),         cmocka_unit_test(test_other_crs),
         cmocka_unit_test(test_odd_geometries), cmocka_unit_test(test_empty),
         cmocka_unit_test(test_bad_input),      cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_cut_files),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
