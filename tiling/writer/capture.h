@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Between begin and end, which nest, this thread's first GDAL failure lands in `message`, and GDAL runs with
- * the settings that writing needs. `capture` must stay where it is meanwhile. */
+/* Between begin and end, which nest, this thread's first GDAL failure lands in `message`. `capture` must stay
+ * where it is meanwhile. */
 typedef struct pt_capture {
     char message[300]; /* empty: no failure */
     bool no_space;     /* some failure said that the disk is full */
