@@ -119,6 +119,7 @@ static void add_totals(pt_assemble_report *to, const pt_assemble_report *r)
     to->pixels += r->pixels;
     to->objects += r->objects;
     to->dropped += r->dropped;
+    to->too_large += r->too_large;
     to->read_seconds += r->read_seconds;
     to->infer_seconds += r->infer_seconds;
     to->stitch.detections += r->stitch.detections;

@@ -22,12 +22,25 @@ pt_assemble_options pt_assemble_defaults(void)
                                  .vectorise = pt_vectorise_defaults()};
 }
 
+/* One object that is too large for an outline must not cost the job all others. */
+static void leave_out(pt_assembler *a, const pt_object *object, const char *reason)
+{
+    a->report.too_large++;
+    PT_WARN("an object is left out", PT_I("x", object->anchor_x), PT_I("y", object->anchor_y),
+            PT_I("class_id", object->instance.class_id), PT_S("reason", reason));
+}
+
 /* The stitcher's sink: an object is finished. */
 static pt_status take_object(void *user, pt_object *object)
 {
     pt_assembler *a = user;
     pt_feature feature = {0};
-    PT_TRY(pt_vectorise(&object->instance, &a->options.vectorise, &feature));
+    pt_status status = pt_vectorise(&object->instance, &a->options.vectorise, &feature);
+    if (status.code == PT_E_UNSUPPORTED) {
+        leave_out(a, object, status.message);
+        return pt_ok();
+    }
+    PT_TRY(status);
     if (feature.count == 0) {
         a->report.dropped++;
         pt_feature_fini(&feature);
@@ -40,7 +53,7 @@ static pt_status take_object(void *user, pt_object *object)
     feature.truncated = object->instance.truncated;
     feature.anchor_x = object->anchor_x;
     feature.anchor_y = object->anchor_y;
-    pt_status status = pt_spool_add(a->spool, &feature, object->instance.mask.area);
+    status = pt_spool_add(a->spool, &feature, object->instance.mask.area);
     pt_feature_fini(&feature);
     if (status.code == PT_OK) {
         a->report.objects++;

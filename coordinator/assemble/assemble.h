@@ -37,6 +37,7 @@ typedef struct pt_assemble_report {
     int64_t pixels;                     /* of the windows that were inferred; shared pixels count for each */
     int64_t objects;                    /* features spooled */
     int64_t dropped;                    /* objects with nothing left above the least area */
+    int64_t too_large;                  /* objects too large for an outline, left out with a warning each */
     double read_seconds, infer_seconds; /* summed over workers */
     pt_stitch_stats stitch;
     pt_failed_tile failed_tiles[PT_FAILED_TILES_NAMED]; /* the first ones, by tile once the run is over */

@@ -64,7 +64,8 @@ typedef struct worker {
 
 static void reply(worker *w, const pt_assignment *a)
 {
-    pt_result result = {.tile = a->tile, .attempt = a->attempt, .outcome = PT_TILE_DONE, .capped = a->tile == 2};
+    pt_result result = {
+        .tile = a->tile, .attempt = a->attempt, .outcome = PT_TILE_DONE, .capped = a->tile == 2};
     if (a->tile == w->bad && a->attempt <= w->failures) {
         result.outcome = PT_TILE_FAILED;
         result.status = pt_error(w->code, "block %lld is broken", (long long)a->tile);
@@ -328,6 +329,50 @@ static void test_out_of_memory(void **state)
     assert_string_equal(status.message, "");
 }
 
+/* One object from corner to corner, whose box no outline can be drawn in, and a small one. */
+static void *work_giant(void *user)
+{
+    pt_link *link = user;
+    pt_assignment a;
+    while (pt_link_next(link, &a).code == PT_OK) {
+        pt_result result = {.tile = a.tile, .attempt = a.attempt, .outcome = PT_TILE_DONE};
+        pt_instance giant = {.class_id = 1, .score = 0.9f}, small = {.class_id = 1, .score = 0.8f};
+        pt_span *spans = pt_alloc(2, sizeof *spans);
+        spans[0] = (pt_span){0, 0, 1};
+        spans[1] = (pt_span){49999, 49999, 50000};
+        giant.mask = (pt_mask){{0, 0, 50000, 50000}, spans, 2, 2};
+        assert_int_equal(pt_mask_from_rect((pt_rect){100, 100, 9, 9}, &small.mask).code, PT_OK);
+        assert_int_equal(pt_instance_list_push(&result.instances, &giant).code, PT_OK);
+        assert_int_equal(pt_instance_list_push(&result.instances, &small).code, PT_OK);
+        assert_int_equal(pt_link_reply(link, &result).code, PT_OK);
+    }
+    return NULL;
+}
+
+static void test_giant_object(void **state)
+{
+    (void)state;
+    pt_grid huge;
+    pt_link *link = NULL;
+    pthread_t thread;
+    pt_assembler *assembler = NULL;
+    pt_assemble_options options = pt_assemble_defaults();
+    options.spool_dir = folder;
+    assert_int_equal(pt_grid_init(50000, 50000, 65536, 32, 32, &huge).code, PT_OK);
+    assert_int_equal(pt_assembler_new(&huge, &options, &assembler).code, PT_OK);
+    assert_int_equal(pt_link_new_local(options.credit, &link).code, PT_OK);
+    assert_int_equal(pthread_create(&thread, NULL, work_giant, link), 0);
+    pt_status status = pt_assembler_run(assembler, link);
+    pt_link_close(link);
+    pthread_join(thread, NULL);
+    pt_link_free(&link);
+    assert_string_equal(status.message, "");
+    assert_int_equal(pt_assembler_report(assembler)->objects, 1);
+    assert_int_equal(pt_assembler_report(assembler)->too_large, 1);
+    assert_int_equal(pt_assembler_report(assembler)->dropped, 0);
+    pt_assembler_free(&assembler);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +384,7 @@ int main(void)
         cmocka_unit_test(test_a_closed_link_stops),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_giant_object),
     };
     pt_log_setup(PT_LOG_ERROR, PT_LOG_TEXT);
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

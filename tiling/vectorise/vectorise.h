@@ -31,7 +31,8 @@ enum { PT_VECTORISE_POINTS = 1 << 18 };
 pt_vectorise_options pt_vectorise_defaults(void);
 
 /* Fills geometry (polygons, count) of *out; the other fields are the caller's business. count 0 and PT_OK
- * when nothing is left above min_area. */
+ * when nothing is left above min_area. PT_E_USAGE: an option or mask that makes no sense; PT_E_UNSUPPORTED: a
+ * box of 2^31 pixels or more. */
 pt_status pt_vectorise(const pt_instance *instance, const pt_vectorise_options *options, pt_feature *out);
 
 #endif
