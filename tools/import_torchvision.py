@@ -187,15 +187,22 @@ def check_names(state, arch):
                       "and heads is supported)")
 
 
+def side(state, name, axis):
+    """One side of a tensor's shape."""
+    if state[name].dim() <= axis:
+        raise Refusal(f"tensor {name}: has {state[name].dim()} dimensions, at least {axis + 1} are needed")
+    return state[name].shape[axis]
+
+
 def check_classes(state, classes):
-    found = state["roi_heads.box_predictor.cls_score.weight"].shape[0]
+    found = side(state, "roi_heads.box_predictor.cls_score.weight", 0)
     if found != classes:
         raise Refusal(f"--num-classes {classes}: tensor roi_heads.box_predictor.cls_score.weight has {found} classes, "
                       "background included")
     for name, rows in (("roi_heads.box_predictor.bbox_pred.weight", 4 * classes),
                        ("roi_heads.mask_predictor.mask_fcn_logits.weight", classes)):
-        if state[name].shape[0] != rows:
-            raise Refusal(f"tensor {name}: {state[name].shape[0]} outputs, {rows} expected for {classes} classes")
+        if side(state, name, 0) != rows:
+            raise Refusal(f"tensor {name}: {side(state, name, 0)} outputs, {rows} expected for {classes} classes")
 
 
 # --- the description ---------------------------------------------------------------------------------------------
@@ -205,18 +212,19 @@ def mobilenet_channels(state, index):
     if conv is None:
         block = f"{index}.conv"
         conv = f"{block}.2" if f"backbone.body.{block}.1.0.weight" in state else f"{block}.1"
-    tensor = state.get(f"backbone.body.{conv}.weight")
-    return None if tensor is None else tensor.shape[0]
+    name = f"backbone.body.{conv}.weight"
+    return side(state, name, 0) if name in state else None
 
 
 def resnet_channels(state, layer):
-    return state[f"backbone.body.layer{layer}.0.conv3.weight"].shape[0]
+    name = f"backbone.body.layer{layer}.0.conv3.weight"
+    return side(state, name, 0) if name in state else None
 
 
 def find_taps(state, arch, stated):
     """The backbone outputs that feed the FPN: as stated, else those whose widths fit."""
     levels = count_modules(state, "backbone.fpn.inner_blocks")
-    inputs = [state[f"backbone.fpn.inner_blocks.{i}.0.weight"].shape[1] for i in range(levels)]
+    inputs = [side(state, f"backbone.fpn.inner_blocks.{i}.0.weight", 1) for i in range(levels)]
     if arch == "mobilenet_v2_fpn":
         # The ends of the stages, and what torchvision's own mobilenet FPN takes.
         candidates = [stated] if stated else [[3, 6, 13, 17], [3, 6, 13, 18], [6, 13, 17], [6, 13, 18], [14, 18]]
@@ -254,7 +262,7 @@ def describe(state, arch, options):
     strides.append(2 * strides[-1])
     if len(options.anchor_sizes) != len(strides):
         raise Refusal(f"--anchor-sizes: {len(options.anchor_sizes)} levels, the model has {len(strides)}")
-    cell = state["rpn.head.cls_logits.weight"].shape[0]
+    cell = side(state, "rpn.head.cls_logits.weight", 0)
     for sizes in options.anchor_sizes:
         if len(sizes) * len(options.anchor_ratios) != cell:
             raise Refusal(f"--anchor-sizes, --anchor-ratios: {len(sizes)} sizes x {len(options.anchor_ratios)} ratios, "
@@ -266,7 +274,7 @@ def describe(state, arch, options):
         "arch": arch,
         "taps": taps,
         "bn_eps": options.bn_eps,
-        "fpn_channels": state["backbone.fpn.inner_blocks.0.0.weight"].shape[0],
+        "fpn_channels": side(state, "backbone.fpn.inner_blocks.0.0.weight", 0),
         "classes": class_names(options),
         **gsd,
         "normalisation": {"input": "RGB, uint8/255", "mean": options.mean, "std": options.std, "resize": "none"},

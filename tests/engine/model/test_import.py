@@ -187,10 +187,22 @@ class ImportTest(unittest.TestCase):
         self.refuse(self.save({"a": torch.zeros(1)}), *MOBILENET, says="is not a Mask R-CNN with FPN")
         self.refuse(self.save({"a": 1}), *MOBILENET, says="holds no state_dict")
         self.refuse(self.save([1]), *MOBILENET, says="holds a list, not a state_dict")
+        for name in ("roi_heads.mask_predictor.mask_fcn_logits.weight", "backbone.body.17.conv.2.weight",
+                     "backbone.fpn.inner_blocks.1.0.weight", "rpn.head.cls_logits.weight"):
+            self.refuse(self.save({**state, name: torch.tensor(1.0)}), *MOBILENET, says=f"tensor {name}: has 0 dimensions")
         name = "rpn.head.bbox_pred.bias"
         self.refuse(self.save({**state, name: torch.full((12,), 1e6)}), *MOBILENET, "--fp16",
                     says=f"tensor {name}: holds an infinity or NaN in FP16")
         self.refuse(self.save({**state, name: torch.zeros(12, dtype=torch.int64)}), *MOBILENET, says=f"tensor {name}: its dtype")
+
+    def test_inputs_of_the_fpn_that_a_resnet_lacks(self):
+        state = resnet().state_dict()
+        self.refuse(self.save(state), *RESNET50, "--taps", "0,1,2,3", says="--taps: the FPN has inputs")
+        self.refuse(self.save(state), *RESNET50, "--taps", "2,3,4,5", says="--taps: the FPN has inputs")
+        for part in ("inner", "layer"):
+            for kind in ("weight", "bias"):
+                state[f"backbone.fpn.{part}_blocks.4.0.{kind}"] = state[f"backbone.fpn.{part}_blocks.3.0.{kind}"]
+        self.refuse(self.save(state), *RESNET50, says="--taps: the FPN has inputs")
 
     def test_whole_model_is_refused(self):
         self.refuse(self.save(mobilenet()), *MOBILENET, says="holds more than weights, and was not run")
