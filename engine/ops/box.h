@@ -33,7 +33,7 @@ static inline bool pt_box_is_large(pt_box b, float min_size)
     return b.x1 - b.x0 >= min_size && b.y1 - b.y0 >= min_size;
 }
 
-/* Grows with the float; not-a-number comes last. */
+/* Grows with the float; a NaN lies beyond the infinity of its sign. */
 static inline uint32_t pt_float_order(float v)
 {
     uint32_t bits;
