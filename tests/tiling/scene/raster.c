@@ -11,6 +11,21 @@
 
 #include <cmocka.h>
 
+raster utm_raster(const char *path, int w, int h, int bands)
+{
+    return (raster){.path = path,
+                    .width = w,
+                    .height = h,
+                    .bands = bands,
+                    .epsg = 32633,
+                    .transform = {500000, 0.5, 0, 5000000, 0, -0.5}};
+}
+
+double raster_ramp(int band, int x, int y)
+{
+    return band == 1 ? 2.0 * x : band == 2 ? 2.0 * y : 7;
+}
+
 double raster_pattern(int band, int x, int y)
 {
     unsigned h = (unsigned)x * 73856093U ^ (unsigned)y * 19349663U ^ (unsigned)band * 83492791U;

@@ -17,6 +17,10 @@ typedef struct raster {
     double (*value)(int band, int x, int y); /* NULL: raster_pattern */
 } raster;
 
+/* Pixels of half a metre in UTM zone 33N. */
+raster utm_raster(const char *path, int w, int h, int bands);
+/* Bands that rise with the column, with the row, and not at all. */
+double raster_ramp(int band, int x, int y);
 /* A busy pattern that tells columns, rows and bands apart. */
 double raster_pattern(int band, int x, int y);
 

@@ -10,13 +10,6 @@
 
 static const double utm[6] = {500000, 0.5, 0, 5000000, 0, -0.5};
 
-static raster utm_raster(const char *path, int w, int h, int bands)
-{
-    raster r = {.path = path, .width = w, .height = h, .bands = bands, .epsg = 32633};
-    memcpy(r.transform, utm, sizeof utm);
-    return r;
-}
-
 static void describes_a_plain_file(void **state)
 {
     (void)state;

@@ -9,21 +9,6 @@
 
 #include <cmocka.h>
 
-static raster utm_raster(const char *path, int w, int h, int bands)
-{
-    return (raster){.path = path,
-                    .width = w,
-                    .height = h,
-                    .bands = bands,
-                    .epsg = 32633,
-                    .transform = {500000, 0.5, 0, 5000000, 0, -0.5}};
-}
-
-static double ramp(int band, int x, int y)
-{
-    return band == 1 ? 2.0 * x : band == 2 ? 2.0 * y : 7;
-}
-
 static double wide(int band, int x, int y)
 {
     return 1000.0 * band + 10 * x + (y == 0 ? 50000 : 0); /* the first row is an outlier: 1% */
@@ -77,7 +62,7 @@ static void samples_large_files(void **state)
                 .height = 300,
                 .bands = 1,
                 .type = GDT_Int16,
-                .value = ramp,
+                .value = raster_ramp,
                 .options = {"TILED=YES"}};
     raster_make(&r);
     pt_scene *scene = scene_open(r.path, NULL);

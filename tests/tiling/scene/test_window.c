@@ -11,16 +11,6 @@
 
 #include <cmocka.h>
 
-static raster utm_raster(const char *path, int w, int h, int bands)
-{
-    return (raster){.path = path,
-                    .width = w,
-                    .height = h,
-                    .bands = bands,
-                    .epsg = 32633,
-                    .transform = {500000, 0.5, 0, 5000000, 0, -0.5}};
-}
-
 /* Tiled, with nodata here and there, so that masks and blocks matter. */
 static raster patchy_raster(const char *path, GDALDataType type, bool overviews)
 {
@@ -151,16 +141,11 @@ static void averages_when_shrinking(void **state)
     pt_scene_close(&scene);
 }
 
-static double ramp(int band, int x, int y)
-{
-    return band == 1 ? 2.0 * x : band == 2 ? 2.0 * y : 7;
-}
-
 static void interpolates_when_enlarging(void **state)
 {
     (void)state;
     raster r = utm_raster("/vsimem/large.tif", 50, 50, 3);
-    r.value = ramp;
+    r.value = raster_ramp;
     raster_make(&r);
     pt_scene_options options = pt_scene_defaults();
     options.gsd_mode = PT_GSD_VALUE;
@@ -396,7 +381,7 @@ static void shows_a_preview(void **state)
 {
     (void)state;
     raster r = utm_raster("/vsimem/preview.tif", 200, 100, 3);
-    r.value = ramp;
+    r.value = raster_ramp;
     raster_make(&r);
     pt_scene *scene = scene_open(r.path, NULL);
     uint8_t *rgb = NULL;
