@@ -71,5 +71,7 @@ void pt_backend_close(pt_backend **backend);
 /* The OPENBLAS_CORETYPE with which OpenBLAS would use this CPU's widest vectors although it has chosen other
  * kernels; NULL when its choice is right, or when the user has set that variable. */
 const char *pt_blas_core_wanted(void);
+/* The same for a choice `core` on a CPU that has these vectors. */
+const char *pt_blas_core_for(const char *core, bool avx512, bool avx2);
 
 #endif

@@ -7,36 +7,44 @@
 
 #include <cblas.h>
 #include <stdlib.h>
-#include <string.h>
+#include <strings.h>
+
+/* Case is not the same in all versions: Sapphirerapids, SapphireRapids. */
+static bool is_one_of(const char *name, const char *const *names)
+{
+    while (*names && strcasecmp(name, *names) != 0) {
+        names++;
+    }
+    return *names != NULL;
+}
+
+const char *pt_blas_core_for(const char *core, bool avx512, bool avx2)
+{
+    static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids", NULL};
+    static const char *const middle[] = {"Haswell", "Zen", NULL};
+    if (is_one_of(core, wide)) {
+        return NULL;
+    }
+    if (avx512) {
+        return "SkylakeX";
+    }
+    return avx2 && !is_one_of(core, middle) ? "Haswell" : NULL;
+}
 
 #if defined(__x86_64__)
 
-static bool is_one_of(const char *name, const char *const *names)
-{
-    for (; *names; names++) {
-        if (strcmp(name, *names) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 const char *pt_blas_core_wanted(void)
 {
-    static const char *const wide[] = {"SkylakeX", "Cooperlake", "Sapphirerapids", NULL};
-    static const char *const middle[] = {"Haswell", "Zen", NULL};
     const char *set = getenv("OPENBLAS_CORETYPE");
     const char *core = openblas_get_corename();
-    if ((set && *set) || !core || is_one_of(core, wide)) {
+    if ((set && *set) || !core) {
         return NULL;
     }
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-        return "SkylakeX";
-    }
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    return avx2 && !is_one_of(core, middle) ? "Haswell" : NULL;
+    return pt_blas_core_for(core, avx512, avx2);
 }
 
 #else

@@ -364,13 +364,28 @@ static void test_blas_core(void **state)
     unsetenv("OPENBLAS_CORETYPE");
 }
 
+static void test_blas_core_for(void **state)
+{
+    (void)state;
+    static const char *const widest[] = {"SkylakeX", "Cooperlake", "SapphireRapids", "Sapphirerapids"};
+    for (size_t i = 0; i < sizeof widest / sizeof *widest; i++) {
+        assert_null(pt_blas_core_for(widest[i], true, true));
+    }
+    assert_string_equal(pt_blas_core_for("Prescott", true, true), "SkylakeX");
+    assert_string_equal(pt_blas_core_for("Zen", true, true), "SkylakeX");
+    assert_string_equal(pt_blas_core_for("Prescott", false, true), "Haswell");
+    assert_null(pt_blas_core_for("Zen", false, true));
+    assert_null(pt_blas_core_for("Haswell", false, true));
+    assert_null(pt_blas_core_for("Prescott", false, false));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_convolutions),  cmocka_unit_test(test_threads_give_the_same_bytes),
         cmocka_unit_test(test_linear),        cmocka_unit_test(test_pool),
         cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_allocation_failures),
-        cmocka_unit_test(test_blas_core),
+        cmocka_unit_test(test_blas_core),     cmocka_unit_test(test_blas_core_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
