@@ -23,8 +23,9 @@
 
 typedef struct pt_evaluate_options {
     double min_score; /* predictions below it count for AP but not for precision, recall, F1, PQ; default 0 */
-    const char *within;      /* vector or raster file, or NULL. Truth less than half inside its polygons or
-                                footprint      is ignored, and so are unmatched predictions less than half inside */
+    /* Vector or raster file, or NULL. Truth less than half inside its polygons or footprint is ignored, and
+     * so are unmatched predictions less than half inside. */
+    const char *within;
     const char *class_field; /* attribute with the class; NULL: "class", else "class_id" */
 } pt_evaluate_options;
 
@@ -47,8 +48,7 @@ typedef struct pt_evaluation {
     size_t class_count;
 } pt_evaluation;
 
-/* PT_E_INPUT: a file that cannot be read to its end, CRS on one side only, a class_field that neither file has.
- */
+/* PT_E_INPUT: a file that cannot be read to its end, CRS on one side only, a class_field that neither has. */
 pt_status pt_evaluate(const char *predicted, const char *truth, const pt_evaluate_options *options,
                       pt_evaluation *out);
 void pt_evaluation_fini(pt_evaluation *evaluation);
