@@ -165,8 +165,11 @@ static pt_status settle_grid(double gsd, pt_scene_info *info)
     t[2] *= info->scale_y;
     t[5] *= info->scale_y;
     if (gsd > 0 && (info->scale_x * upsample_warn < 1 || info->scale_y * upsample_warn < 1)) {
-        PT_WARN("enlarging more than twice; detail is not there to be found", PT_S("file", info->path),
-                PT_F("native_gsd", sqrt(info->native_gsd_x * info->native_gsd_y)), PT_F("gsd", gsd));
+        PT_WARN("enlarging more than twice: the model wants finer detail than the scene holds; choose a "
+                "model for "
+                "coarser scenes, or read this one as it is with --gsd native",
+                PT_S("file", info->path), PT_F("native_gsd", sqrt(info->native_gsd_x * info->native_gsd_y)),
+                PT_F("gsd", gsd));
     }
     return pt_ok();
 }
