@@ -15,7 +15,7 @@ static void restart_with_fast_blas(char **argv)
     if (getenv("PANTILE_RESTARTED") || !pt_engine_blas_core_fix(&name, &value)) {
         return;
     }
-    if (setenv(name, value, 0) == 0 && setenv("PANTILE_RESTARTED", "1", 1) == 0) {
+    if (setenv(name, value, 1) == 0 && setenv("PANTILE_RESTARTED", "1", 1) == 0) {
         execv("/proc/self/exe", argv); /* on failure we go on, only slower: pt_engine_open says so */
     }
 }

@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import unittest
 
 import numpy as np
 from osgeo import gdal
@@ -9,6 +10,11 @@ from osgeo import gdal
 from harness import BUILDINGS, Case, SOURCE, ZANZIBAR, features, main
 
 COCO_PYTHON = os.environ.get("PANTILE_COCO_PYTHON")
+
+
+def has_avx2():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        return "avx2" in file.read().split()
 
 
 def decode(segmentation):
@@ -38,6 +44,20 @@ class Model(Case):
 
     def run_model(self, out, *more):
         return self.pantile("run", self.scene, "-o", self.path(out), "--overwrite", *more)
+
+    @unittest.skipUnless(has_avx2(), "the CPU has no kernels beyond the old ones")
+    def test_restarts_itself_for_fast_blas_kernels_unless_the_user_chose(self):
+        environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "PANTILE_RESTARTED")}
+        environment["LD_PRELOAD"] = os.environ["PANTILE_OLD_BLAS"]
+        environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        arguments = ("run", self.scene, "-m", BUILDINGS, "-o", self.path("out.geojson"), "--overwrite")
+        said = self.pantile(*arguments, env=environment).stderr
+        self.assertRegex(said, r"OpenBLAS [0-9.]+ (SkylakeX|Haswell)")
+        self.assertNotIn("slow kernels", said)
+        said = self.pantile(*arguments, env={**environment, "OPENBLAS_CORETYPE": "Prescott"}).stderr
+        self.assertRegex(said, r"OpenBLAS [0-9.]+ Prescott")
+        said = self.pantile(*arguments, env={**environment, "PANTILE_RESTARTED": "1"}).stderr
+        self.assertIn("slow kernels", said)
 
     def test_finds_buildings_alike_in_every_tiling_format_and_thread(self):
         config = os.path.join(SOURCE, "configs", "buildings.yaml")
