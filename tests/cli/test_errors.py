@@ -84,6 +84,13 @@ class BadInput(Case):
         self.refused(2, ["plain.tif", "CRS"], "run", scene, "-o", out, "--engine", "oracle:" + truth, "--require-crs",
                      output=out)
 
+    def test_proj_without_its_database(self):
+        lost = {**os.environ, "PROJ_LIB": self.dir, "PROJ_DATA": self.dir}
+        done = self.pantile("run", ZANZIBAR, "-o", self.path("out.geojson"), "-m", BUILDINGS, code=2, env=lost)
+        self.assertIn("zanzibar.tif: its CRS cannot be told", done.stderr)
+        self.assertIn("PROJ_LIB", done.stderr)
+        self.assertEqual(os.listdir(self.dir), [])
+
     def test_one_pixel(self):
         scene = write_scene(self.path("one.tif"), noise(1, 1))
         out = self.path("out.geojson")

@@ -42,6 +42,23 @@ bool pt_gsd_has_crs(GDALDatasetH dataset)
            pt_affine_invert(t, inverse);
 }
 
+/* Without its database PROJ makes local systems of good ones in silence: a placed scene would come out in
+ * pixels. */
+static pt_status check_proj(const char *path)
+{
+    OGRSpatialReferenceH probe = OSRNewSpatialReference(NULL);
+    bool works = probe && OSRImportFromEPSG(probe, 4326) == OGRERR_NONE;
+    OSRDestroySpatialReference(probe);
+    if (!works) {
+        return pt_error(
+            PT_E_INPUT,
+            "%s: its CRS cannot be told, since PROJ cannot open its database proj.db; let PROJ_LIB and "
+            "PROJ_DATA name the folder that holds it, or unset them",
+            path);
+    }
+    return pt_ok();
+}
+
 /* The file's transform and CRS; without both, pixels. */
 static pt_status read_georef(GDALDatasetH dataset, bool plain, pt_scene_info *info, OGRSpatialReferenceH *crs)
 {
@@ -55,6 +72,7 @@ static pt_status read_georef(GDALDatasetH dataset, bool plain, pt_scene_info *in
         static const double pixels[6] = {0, 1, 0, 0, 0, 1};
         memcpy(t, pixels, sizeof pixels);
         if (!plain) {
+            PT_TRY(check_proj(info->path));
             PT_WARN(!placed && gcps
                         ? "placed by control points only, which is not enough: warp it with gdalwarp; "
                           "coordinates will be pixels"
