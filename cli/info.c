@@ -210,4 +210,4 @@ const pt_command pt_command_info = {.name = "info",
                                     .options = info_table,
                                     .option_count = sizeof info_table / sizeof *info_table,
                                     .reads_only = true,
-    .run = run_command};
+                                    .run = run_command};

@@ -29,9 +29,9 @@ static inline bool pt_rect_contains_pixel(pt_rect r, int64_t x, int64_t y)
 /* Whether all of `inner` lies in `outer`; an empty `inner` lies in everything. */
 static inline bool pt_rect_contains(pt_rect outer, pt_rect inner)
 {
-    return pt_rect_is_empty(inner) || (inner.x >= outer.x && inner.y >= outer.y &&
-                                       inner.x + inner.w <= outer.x + outer.w &&
-                                       inner.y + inner.h <= outer.y + outer.h);
+    return pt_rect_is_empty(inner) ||
+           (inner.x >= outer.x && inner.y >= outer.y && inner.x + inner.w <= outer.x + outer.w &&
+            inner.y + inner.h <= outer.y + outer.h);
 }
 
 /* The common part; {0, 0, 0, 0} when there is none. */

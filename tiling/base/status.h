@@ -27,7 +27,8 @@ enum { PT_STATUS_MESSAGE = 508 }; /* longer messages are cut and end in "..." */
 
 typedef struct pt_status {
     pt_code code;
-    char message[PT_STATUS_MESSAGE]; /* empty when code is PT_OK; one line, no trailing full stop or newline */
+    char
+        message[PT_STATUS_MESSAGE]; /* empty when code is PT_OK; one line, no trailing full stop or newline */
 } pt_status;
 
 pt_status pt_ok(void);
