@@ -15,9 +15,7 @@ struct pt_assembler {
 
 pt_assemble_options pt_assemble_defaults(void)
 {
-    return (pt_assemble_options){.credit = 4,
-                                 .attempts = 3,
-                                 .spool_dir = ".",
+    return (pt_assemble_options){.spool_dir = ".",
                                  .stitch = pt_stitch_defaults(),
                                  .vectorise = pt_vectorise_defaults()};
 }
@@ -63,9 +61,6 @@ static pt_status take_object(void *user, pt_object *object)
 
 pt_status pt_assembler_new(const pt_grid *grid, const pt_assemble_options *options, pt_assembler **out)
 {
-    if (options->credit < 1 || options->attempts < 1) {
-        return pt_error(PT_E_USAGE, "an assembler needs at least one tile out and one attempt per tile");
-    }
     pt_assembler *a = pt_calloc(1, sizeof *a);
     if (!a) {
         return PT_NOMEM("the assembler");
@@ -84,12 +79,6 @@ pt_status pt_assembler_new(const pt_grid *grid, const pt_assemble_options *optio
     }
     *out = a;
     return status;
-}
-
-static pt_status assign(const pt_assembler *a, pt_link *link, int64_t tile, int attempt)
-{
-    pt_assignment assignment = {.tile = tile, .window = pt_grid_window(&a->grid, tile), .attempt = attempt};
-    return pt_link_assign(link, &assignment);
 }
 
 static void note_failed(pt_assembler *a, const pt_result *result)
@@ -133,32 +122,13 @@ static void count(pt_assembler *a, const pt_result *result)
     }
 }
 
-static bool fails_job(pt_code code)
+pt_status pt_assembler_add(pt_assembler *a, pt_result *result)
 {
-    return code != PT_E_READ && code != PT_E_TILE;
-}
-
-/* *settled: the tile needs no further try. */
-static pt_status handle(pt_assembler *a, pt_link *link, pt_result *result, bool *settled)
-{
-    *settled = false;
     if (result->tile < 0 || result->tile >= a->report.tiles) {
-        return pt_error(PT_E_INTERNAL, "a worker replied to tile %lld, which the grid does not have",
+        return pt_error(PT_E_INTERNAL, "tile %lld was settled, which the grid does not have",
                         (long long)result->tile);
     }
-    if (result->outcome == PT_TILE_FAILED) {
-        if (fails_job(result->status.code)) {
-            return result->status;
-        }
-        if (result->status.code == PT_E_READ && result->attempt < a->options.attempts) {
-            a->report.retries++;
-            PT_INFO("trying a tile again", PT_I("tile", result->tile), PT_I("attempt", result->attempt + 1),
-                    PT_S("reason", result->status.message));
-            return assign(a, link, result->tile, result->attempt + 1);
-        }
-    }
     count(a, result);
-    *settled = true;
     /* A failed tile's silence means nothing; an empty one's says that there is nothing. */
     bool looked = result->outcome != PT_TILE_FAILED;
     PT_TRY(pt_stitcher_add(a->stitcher, result->tile, looked ? &result->instances : NULL));
@@ -176,27 +146,8 @@ static int compare_failed(const void *left, const void *right)
     return (a->tile > b->tile) - (a->tile < b->tile);
 }
 
-pt_status pt_assembler_run(pt_assembler *a, pt_link *link)
+pt_status pt_assembler_finish(pt_assembler *a)
 {
-    int64_t next = 0;
-    int64_t settled = 0;
-    size_t out = 0; /* assigned, not taken */
-    while (settled < a->report.tiles) {
-        for (; out < a->options.credit && next < a->report.tiles; next++, out++) {
-            PT_TRY(assign(a, link, next, 1));
-        }
-        pt_result result = {0};
-        bool done;
-        PT_TRY(pt_link_take(link, &result));
-        pt_status status = handle(a, link, &result, &done);
-        pt_result_fini(&result);
-        if (status.code != PT_OK) {
-            return status;
-        }
-        settled += done;
-        out -= done;
-    }
-    pt_link_no_more(link);
     PT_TRY(pt_stitcher_finish(a->stitcher));
     a->report.stitch = pt_stitcher_stats(a->stitcher);
     qsort(a->report.failed_tiles, (size_t)a->report.failed_named, sizeof *a->report.failed_tiles,

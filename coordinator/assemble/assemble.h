@@ -1,20 +1,20 @@
-/* Assigns tiles, takes results, and turns them into finished features: stitch, vectorise, spool, sort, write.
+/* Turns the settled tiles of one grid into finished features: stitch, vectorise, spool, sort, write.
  *
- * Tiles go out row by row, so that seams close early. A tile that could not be read (PT_E_READ) is tried
- * again; after options.attempts tries, or at once for PT_E_TILE, it is failed: counted, named, and the rest
- * goes on. Any other code fails the job. What is written is a function of the set of detections alone, in an
- * order that does not depend on who was when done (docs/decisions/0003-output-order.md).
+ * What is written is a function of the set of detections alone, in an order that does not depend on who was
+ * when done (docs/decisions/0003-output-order.md).
  *
  * Life cycle, one assembler per scene:
  *   pt_assembler_new(&grid, &options, &assembler)
- *   pt_assembler_run(assembler, link)              returns when every tile of the grid is done, empty or
- * failed pt_assembler_write(assembler, writer, overlay) after a good run pt_assembler_report(assembler);
- * pt_assembler_free(&assembler) Not thread-safe.
+ *   pt_assembler_add(assembler, &result)            every tile of the grid once, in any order
+ *   pt_assembler_finish(assembler)
+ *   pt_assembler_write(assembler, writer, overlay)
+ *   pt_assembler_report(assembler); pt_assembler_free(&assembler)
+ * Not thread-safe.
  */
 #ifndef PANTILE_COORDINATOR_ASSEMBLE_ASSEMBLE_H
 #define PANTILE_COORDINATOR_ASSEMBLE_ASSEMBLE_H
 
-#include "coordinator/protocol/link.h"
+#include "coordinator/protocol/message.h"
 #include "tiling/grid/grid.h"
 #include "tiling/stitch/stitch.h"
 #include "tiling/vectorise/vectorise.h"
@@ -32,7 +32,6 @@ typedef struct pt_failed_tile {
 typedef struct pt_assemble_report {
     int64_t tiles; /* of the grid */
     int64_t done, empty, outside, failed;
-    int64_t retries;                    /* assignments beyond the first of a tile */
     int64_t capped;                     /* tiles that hit a cap on proposals or detections */
     int64_t pixels;                     /* of the windows that were inferred; shared pixels count for each */
     int64_t objects;                    /* features spooled */
@@ -44,12 +43,10 @@ typedef struct pt_assemble_report {
     int failed_named;
 } pt_assemble_report;
 
-/* Called after each tile, by the thread in pt_assembler_run. */
+/* Called after each tile, from within pt_assembler_add. */
 typedef void pt_assemble_progress(void *user, const pt_assemble_report *report);
 
 typedef struct pt_assemble_options {
-    size_t credit;         /* tiles out at once; not more than the link's */
-    int attempts;          /* tries per tile, at least 1 */
     const char *spool_dir; /* folder for the temporary file; borrowed during pt_assembler_new */
     pt_stitch_options stitch;
     pt_vectorise_options vectorise;
@@ -63,9 +60,10 @@ typedef struct pt_assembler pt_assembler;
 
 /* `grid` and `options` are copied. */
 pt_status pt_assembler_new(const pt_grid *grid, const pt_assemble_options *options, pt_assembler **out);
-/* PT_E_STOPPED when the link was closed. The caller closes the link after a failure. On success the link got
- * no_more. */
-pt_status pt_assembler_run(pt_assembler *assembler, pt_link *link);
+/* A settled tile, numbered as in the grid; takes the instances. */
+pt_status pt_assembler_add(pt_assembler *assembler, pt_result *result);
+/* All tiles were added: PT_E_INTERNAL names the first that was not. */
+pt_status pt_assembler_finish(pt_assembler *assembler);
 /* `overlay` may be NULL. Call pt_writer_source before. */
 pt_status pt_assembler_write(pt_assembler *assembler, pt_writer *writer, pt_overlay *overlay);
 const pt_assemble_report *pt_assembler_report(const pt_assembler *assembler); /* valid until free */

@@ -1,80 +1,111 @@
-/* What coordinator and worker say to each other, and the wire they say it over.
+/* The wire between one coordinator and its workers: moves messages, knows nothing of tiles.
  *
- * The coordinator assigns tiles and takes results; a worker takes tiles and replies. Today's only link is a
- * bounded in-process queue; links between processes fill the same table. Any number of worker threads may
- * share one link.
+ * A link has a hub (the coordinator's end) and ends (one per worker). Two kinds: over ZeroMQ between
+ * processes, and inside one process. Both behave alike (tests/coordinator/protocol has the one suite):
+ * messages of one sender arrive in order or not at all; a send never blocks; any of them may get lost when a
+ * connection breaks.
  *
- * Two ways to end: no_more lets the workers finish what was assigned, after which next returns PT_E_STOPPED;
- * close ends at once from either side, drops what is queued, and makes every other call return PT_E_STOPPED.
+ * Peers: the hub names a connection by a number that is never used again. A worker that reconnects is a new
+ * peer; its HELLO says who it is.
  *
- * Life cycle: pt_link_new_local(credit, &link) -> both sides use it -> pt_link_close (either side, any number
- * of times) -> threads joined -> pt_link_free.
+ * Life cycle:
+ *   pt_hub_open_zmq / pt_hub_open_local -> pt_hub_receive, pt_hub_send -> pt_hub_close
+ *   pt_end_open_zmq / pt_end_open_local -> pt_end_receive, pt_end_send -> pt_end_close
+ * A hub and an end belong to one thread each; only the wake functions may be called from any thread (and from
+ * a signal handler: they write to an eventfd).
  */
 #ifndef PANTILE_COORDINATOR_PROTOCOL_LINK_H
 #define PANTILE_COORDINATOR_PROTOCOL_LINK_H
 
+#include "coordinator/protocol/keys.h"
+#include "coordinator/protocol/message.h"
 #include "tiling/base/base.h"
-#include "tiling/instance/instance.h"
 
-typedef struct pt_assignment {
-    int64_t tile;   /* grid index */
-    pt_rect window; /* scene pixels */
-    int attempt;    /* 1, 2, ... */
-} pt_assignment;
+typedef uint64_t pt_peer; /* 0 is nobody */
 
-typedef enum pt_tile_outcome {
-    PT_TILE_DONE,    /* inferred; instances may be none */
-    PT_TILE_EMPTY,   /* no valid pixel: not inferred */
-    PT_TILE_OUTSIDE, /* outside the area of interest: not read */
-    PT_TILE_FAILED,  /* `status` says why */
-} pt_tile_outcome;
+typedef struct pt_hub pt_hub;
+typedef struct pt_end pt_end;
 
-/* A zeroed result is valid and empty. */
-typedef struct pt_result {
-    int64_t tile;
-    int attempt;
-    pt_tile_outcome outcome;
-    pt_status status;           /* of a failed tile */
-    pt_instance_list instances; /* owned; scene pixels */
-    bool capped;                /* a cap on proposals or detections was hit */
-    double read_seconds, infer_seconds;
-} pt_result;
+/* What a hub or end counts, for metrics. */
+typedef struct pt_link_stats {
+    uint64_t sent, received, sent_bytes, received_bytes;
+    uint64_t refused;  /* frames that broke a rule */
+    uint64_t expelled; /* peers dropped for it */
+    uint64_t denied;   /* connections without a key on the list */
+    uint64_t lost;     /* sends to a peer that was gone or did not keep up */
+} pt_link_stats;
 
-void pt_result_fini(pt_result *result);
+typedef struct pt_hub_vtable {
+    /* Waits up to timeout_ms (0: not at all, -1: for ever) for a message, a wake, or the time. *got is false
+     * when there is none. Frames that break the rules never come out: their peer is dropped. */
+    pt_status (*receive)(pt_hub *hub, int timeout_ms, pt_peer *peer, pt_message *out, bool *got);
+    /* Encodes and queues; the message stays the caller's. PT_OK also when the peer is gone (it is counted in
+     * stats.lost, and *reached is false). Errors are those of encoding and memory. */
+    pt_status (*send)(pt_hub *hub, pt_peer peer, const pt_message *message, bool *reached);
+    /* Nothing is taken from this peer any more, and nothing is sent. */
+    void (*expel)(pt_hub *hub, pt_peer peer);
+    void (*wake)(pt_hub *hub); /* any thread: the receive at hand, or the next one, returns at once */
+    pt_link_stats (*stats)(const pt_hub *hub);
+    void (*close)(pt_hub *hub); /* sends what is queued for at most a second, then frees */
+} pt_hub_vtable;
 
-typedef struct pt_link pt_link;
+typedef struct pt_end_vtable {
+    pt_status (*receive)(pt_end *end, int timeout_ms, pt_message *out, bool *got);
+    pt_status (*send)(pt_end *end, const pt_message *message);
+    /* A fresh connection, as a new peer: after a silence that is too long for a living coordinator. */
+    pt_status (*reconnect)(pt_end *end);
+    void (*wake)(pt_end *end);
+    void (*close)(pt_end *end);
+} pt_end_vtable;
 
-/* Each member may be called by its side's thread(s) at any time before free; none is called with a lock held.
- */
-typedef struct pt_link_vtable {
-    /* Coordinator. Blocks while `credit` assignments wait for a worker. */
-    pt_status (*assign)(pt_link *link, const pt_assignment *assignment);
-    /* Coordinator. Blocks until there is a result; the caller owns *out. */
-    pt_status (*take)(pt_link *link, pt_result *out);
-    /* Worker. Blocks until there is an assignment; PT_E_STOPPED: none will come. */
-    pt_status (*next)(pt_link *link, pt_assignment *out);
-    /* Worker. Takes the result's contents (zeroes *result) on success; on failure the caller keeps them.
-     * Blocks while `credit` results wait to be taken. */
-    pt_status (*reply)(pt_link *link, pt_result *result);
-    void (*no_more)(pt_link *link); /* coordinator: no assignment will follow */
-    void (*close)(pt_link *link);   /* either, any number of times */
-    void (*free)(pt_link *link);    /* after all threads are done with it */
-} pt_link_vtable;
-
-struct pt_link {
-    const pt_link_vtable *vtable;
+struct pt_hub {
+    const pt_hub_vtable *vtable;
+};
+struct pt_end {
+    const pt_end_vtable *vtable;
 };
 
-/* `credit`: how many items each direction holds, 1 or more (PT_E_USAGE). A coordinator that never has more
- * than `credit` tiles out (assigned, not taken) is never blocked by assign. */
-pt_status pt_link_new_local(size_t credit, pt_link **out);
+/* In one process. Ends stay usable after the hub has closed: they just hear nothing more. */
+pt_status pt_hub_open_local(pt_hub **out);
+pt_status pt_end_open_local(pt_hub *hub, pt_end **out);
 
-pt_status pt_link_assign(pt_link *link, const pt_assignment *assignment);
-pt_status pt_link_take(pt_link *link, pt_result *out);
-pt_status pt_link_next(pt_link *link, pt_assignment *out);
-pt_status pt_link_reply(pt_link *link, pt_result *result);
-void pt_link_no_more(pt_link *link);
-void pt_link_close(pt_link *link);
-void pt_link_free(pt_link **link);
+typedef struct pt_hub_options {
+    /* "tcp://127.0.0.1:*" (a free port), "tcp://0.0.0.0:5555", "ipc:///path". An address that is neither ipc
+     * nor loopback needs keys, unless `insecure`: PT_E_USAGE otherwise. */
+    const char *endpoint;
+    const pt_key_pair *keys;      /* borrowed during the call; NULL: no encryption, no authentication */
+    const pt_public_key *allowed; /* borrowed during the call; only these clients come in */
+    size_t allowed_count;
+    bool insecure;
+    size_t message_max; /* bytes of the largest frame that is taken */
+} pt_hub_options;
+
+pt_status pt_hub_open_zmq(const pt_hub_options *options, pt_hub **out);
+/* The address workers connect to, with the port that was found; valid until close. A wildcard host is
+ * replaced by this machine's name. */
+const char *pt_hub_endpoint(const pt_hub *hub);
+
+typedef struct pt_end_options {
+    const char *endpoint;
+    const pt_key_pair *keys;     /* borrowed; this worker's; NULL with `server` NULL: no encryption */
+    const pt_public_key *server; /* borrowed; the coordinator's */
+    size_t message_max;
+} pt_end_options;
+
+pt_status pt_end_open_zmq(const pt_end_options *options, pt_end **out);
+
+pt_status pt_hub_receive(pt_hub *hub, int timeout_ms, pt_peer *peer, pt_message *out, bool *got);
+pt_status pt_hub_send(pt_hub *hub, pt_peer peer, const pt_message *message,
+                      bool *reached); /* reached: may be NULL */
+void pt_hub_expel(pt_hub *hub, pt_peer peer);
+void pt_hub_wake(pt_hub *hub);
+pt_link_stats pt_hub_stats(const pt_hub *hub);
+void pt_hub_close(pt_hub **hub);
+
+pt_status pt_end_receive(pt_end *end, int timeout_ms, pt_message *out, bool *got);
+pt_status pt_end_send(pt_end *end, const pt_message *message);
+pt_status pt_end_reconnect(pt_end *end);
+void pt_end_wake(pt_end *end);
+void pt_end_close(pt_end **end);
 
 #endif

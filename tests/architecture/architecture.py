@@ -34,7 +34,13 @@ TABLE = {
     "engine/backend": ["tiling/base", "engine/kernels"],
     "engine/kernels": ["tiling/base"],
     "coordinator/protocol": ["tiling/base", "tiling/grid", "tiling/instance"],
-    "coordinator/*": ["tiling/*", "coordinator/protocol"],
+    "coordinator/dispatch": ["tiling/base"],
+    "coordinator/ledger": ["tiling/base", "coordinator/protocol"],
+    "coordinator/launch": ["tiling/base", "coordinator/protocol"],
+    "coordinator/assemble": ["tiling/*", "coordinator/protocol"],
+    "coordinator/control": ["tiling/base", "tiling/grid", "coordinator/protocol", "coordinator/dispatch",
+                            "coordinator/ledger", "coordinator/assemble"],
+    "coordinator/service": ["tiling/base", "coordinator/control"],
     "worker/*": ["engine", "tiling/base", "tiling/scene", "tiling/grid", "tiling/instance", "coordinator/protocol",
                  "worker/*"],
     "cli": ["tiling/*", "engine", "engine/model", "engine/backend", "coordinator/*", "worker/*"],
@@ -44,15 +50,20 @@ TABLE = {
 PUBLIC = {
     "tiling/base": None,
     "tiling/instance": ["instance.h", "feature.h", "georef.h"],
-    "coordinator/protocol": ["link.h"],
+    "coordinator/protocol": ["link.h", "message.h", "job_spec.h", "keys.h"],
+    "coordinator/assemble": ["assemble.h", "feed.h", "coverage.h"],
     "worker/detect": ["detector.h"],
+    "worker/job": ["worker_job.h"],
 }
 
 # Headers of libraries -> the folders that may know them.
 LIBRARIES = [
     (r"(gdal|ogr_|cpl_|geos|proj|geodesic)", ["tiling/scene", "tiling/writer", "tiling/vectorise", "tiling/evaluate"]),
     (r"(cblas|openblas)", ["engine/*"]),
-    (r"(zmq|czmq|sys/socket|netinet/|arpa/)", ["coordinator/protocol"]),
+    (r"(zmq|czmq|sys/socket|netinet/|arpa/|protobuf-c)", ["coordinator/protocol"]),
+    (r"mpi", ["coordinator/launch"]),
+    (r"sqlite3", ["coordinator/ledger"]),
+    (r"microhttpd", ["coordinator/service"]),
 ]
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
