@@ -21,6 +21,22 @@
  * A send that succeeded proves nothing. HELLO is repeated until answered and after each reconnect, RESULT
  * until acknowledged, ASSIGN when heartbeats do not list the tile; both sides treat repeats as harmless.
  *
+ * Who is unknown says HELLO again:
+ *   - Anything but HELLO and BYE from a peer that has no WELCOME from this coordinator (it was restarted, or
+ * it gave the worker up) is answered by a HELLO of the coordinator, whose `hello` is all zero, with its job
+ *     and epoch. The worker answers it with its own HELLO at once, keeps what it holds, takes the
+ * coordinator's epoch when that is not lower than its own, and after WELCOME says READY and repeats
+ * unacknowledged results. A result of a tile that the new coordinator never assigned is good work and is
+ * taken.
+ *   - HELLO with `opened` false is answered by JOB. With `opened` true: by WELCOME, or by REFUSED when
+ * job_hash or engine_sha256 is not the job's. REFUSED is for good, BYE is for good; nothing else ends a
+ * worker.
+ *   - A HELLO with an instance that is known, from a new peer, is that worker after a reconnect: it keeps its
+ *     leases, and the old peer is forgotten. A repeated HELLO from its own peer is answered again.
+ *   - Every message but HELLO carries the job and the epoch that the worker heard last. The coordinator
+ * ignores and counts those of another job, and answers those of another epoch by its HELLO.
+ *   - A heartbeat of a worker is answered by one heartbeat; the coordinator never sends one unasked.
+ *
  * Life cycle: a zeroed pt_message is valid and empty; pt_message_fini frees what it owns. Values, not
  * thread-safe.
  */
@@ -104,6 +120,10 @@ typedef struct pt_result {
 
 void pt_result_fini(pt_result *result);
 
+/* Equal results have equal digests, on every machine; unequal ones hardly ever. `payload`: encoded instances,
+ * NULL when there are none. Not for secrets. */
+uint64_t pt_result_digest(pt_tile_outcome outcome, bool capped, const uint8_t *payload, size_t size);
+
 typedef struct pt_held {
     int64_t tile;
     int attempt;
@@ -122,7 +142,7 @@ typedef struct pt_message {
     uint64_t job;   /* first eight bytes of the job's hash, little-endian; 0 before it is known */
     uint32_t epoch; /* the coordinator's life, raised by every restart; workers refuse a lower one */
     union {
-        pt_hello hello;
+        pt_hello hello; /* all zero from the coordinator, never from a worker */
         struct {
             uint8_t *spec; /* owned; pt_job_spec_encode's bytes */
             size_t size;
