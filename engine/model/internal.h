@@ -115,14 +115,4 @@ pt_status pt_model_fill_summary(pt_model *model);
 /* convert.c */
 bool pt_tensor_is_finite(const pt_tensor *tensor);
 
-/* sha256.c: FIPS 180-4. */
-typedef struct pt_sha256 {
-    uint32_t state[8];
-    uint64_t length; /* bytes so far */
-    uint8_t block[64];
-} pt_sha256;
-void pt_sha256_init(pt_sha256 *sha);
-void pt_sha256_add(pt_sha256 *sha, const void *bytes, size_t size);
-void pt_sha256_hex(pt_sha256 *sha, char out[65]); /* ends the digest */
-
 #endif

@@ -1,4 +1,5 @@
 #include "engine/model/internal.h"
+#include "tiling/base/sha256.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -81,8 +82,10 @@ pt_status pt_model_fill_summary(pt_model *model)
     }
     pt_sha256 sha;
     pt_sha256_init(&sha);
-    pt_sha256_add(&sha, model->bytes, model->size);
-    pt_sha256_hex(&sha, s->sha256);
+    pt_sha256_update(&sha, model->bytes, model->size);
+    uint8_t digest[PT_SHA256_BYTES];
+    pt_sha256_final(&sha, digest);
+    pt_sha256_hex(digest, s->sha256);
     return pt_ok();
 }
 

@@ -1,4 +1,4 @@
-/* Conversions, folding and SHA-256 against independent references. */
+/* Conversions and folding against independent references. */
 #include "tests/engine/model/refuse.h"
 
 #include "engine/model/internal.h"
@@ -69,39 +69,6 @@ static void test_floats(void **state)
     const float infinity = -INFINITY;
     memcpy(bytes + 3 + 20, &infinity, 4);
     assert_false(pt_tensor_is_finite(&t));
-}
-
-static void check_sha(const void *bytes, size_t size, size_t step, const char *wanted)
-{
-    pt_sha256 sha;
-    char hex[65];
-    pt_sha256_init(&sha);
-    for (size_t at = 0; at < size; at += step) {
-        pt_sha256_add(&sha, (const char *)bytes + at, size - at < step ? size - at : step);
-    }
-    pt_sha256_hex(&sha, hex);
-    assert_string_equal(hex, wanted);
-}
-
-/* FIPS 180-4's examples ("abc", two blocks, a million a's), the empty text, and lengths around a block's edge
- * (checked with sha256sum). */
-static void test_sha256(void **state)
-{
-    (void)state;
-    static const char two[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
-    char *a = malloc(1000000);
-    assert_non_null(a);
-    memset(a, 'a', 1000000);
-    check_sha("", 0, 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    check_sha("abc", 3, 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    static const size_t steps[] = {1, 3, 55, 63, 64, 65, 1000, 1000000};
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        check_sha(two, 56, steps[i], "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
-        check_sha(a, 1000000, steps[i], "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
-        check_sha(a, 55, steps[i], "9f4390f8d30c2dd92ec9f095b65e2b9ae9b0a925a5258e241c9f1e910f734318");
-        check_sha(a, 64, steps[i], "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb");
-    }
-    free(a);
 }
 
 /* 2 of stem channels: conv1 (2, 3, 7, 7) with bn1, folded by hand. */
@@ -189,9 +156,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_halves), cmocka_unit_test(test_all_brain_floats),
-        cmocka_unit_test(test_floats),     cmocka_unit_test(test_sha256),
-        cmocka_unit_test(test_fold),       cmocka_unit_test(test_fold_bias),
-        cmocka_unit_test(test_bad_folds),
+        cmocka_unit_test(test_floats),     cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_fold_bias),  cmocka_unit_test(test_bad_folds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

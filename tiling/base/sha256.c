@@ -1,7 +1,15 @@
 /* SHA-256 as FIPS 180-4 defines it (section 6.2); the names of the working variables are the standard's. */
-#include "engine/model/internal.h"
+#include "tiling/base/sha256.h"
 
+#include "tiling/base/alloc.h"
+
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FILE_CHUNK = 256 << 10 }; /* bytes at a time */
 
 static const uint32_t round_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -61,7 +69,7 @@ void pt_sha256_init(pt_sha256 *sha)
     sha->length = 0;
 }
 
-void pt_sha256_add(pt_sha256 *sha, const void *bytes, size_t size)
+void pt_sha256_update(pt_sha256 *sha, const void *bytes, size_t size)
 {
     const uint8_t *p = bytes;
     size_t held = sha->length % 64;
@@ -86,19 +94,75 @@ void pt_sha256_add(pt_sha256 *sha, const void *bytes, size_t size)
     }
 }
 
-void pt_sha256_hex(pt_sha256 *sha, char out[65])
+void pt_sha256_final(pt_sha256 *sha, uint8_t out[PT_SHA256_BYTES])
 {
     uint64_t bits = sha->length * 8;
     static const uint8_t padding[64] = {0x80};
     size_t held = sha->length % 64;
-    pt_sha256_add(sha, padding, held < 56 ? 56 - held : 120 - held);
+    pt_sha256_update(sha, padding, held < 56 ? 56 - held : 120 - held);
     uint8_t length[8];
     for (int i = 0; i < 8; i++) {
         length[i] = (uint8_t)(bits >> (56 - 8 * i));
     }
-    pt_sha256_add(sha, length, sizeof length);
-    for (int i = 0; i < 64; i++) {
-        out[i] = "0123456789abcdef"[sha->state[i / 8] >> (28 - 4 * (i % 8)) & 15];
+    pt_sha256_update(sha, length, sizeof length);
+    for (int i = 0; i < PT_SHA256_BYTES; i++) {
+        out[i] = (uint8_t)(sha->state[i / 4] >> (24 - 8 * (i % 4)));
     }
-    out[64] = '\0';
+}
+
+void pt_sha256_hex(const uint8_t digest[PT_SHA256_BYTES], char out[PT_SHA256_HEX])
+{
+    for (int i = 0; i < PT_SHA256_BYTES; i++) {
+        out[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+    }
+    out[PT_SHA256_HEX - 1] = '\0';
+}
+
+static pt_status add_file(pt_sha256 *sha, int fd, uint8_t *chunk)
+{
+    for (;;) {
+        ssize_t got = read(fd, chunk, FILE_CHUNK);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return pt_error(PT_E_READ, "%s", strerror(errno));
+        }
+        if (got == 0) {
+            return pt_ok();
+        }
+        pt_sha256_update(sha, chunk, (size_t)got);
+    }
+}
+
+pt_status pt_sha256_file(const char *path, uint8_t out[PT_SHA256_BYTES])
+{
+    /* Without O_NONBLOCK the opening of a pipe would wait for a writer before fstat can refuse it. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return pt_error(PT_E_INPUT, "%s: %s", path, strerror(errno));
+    }
+    pt_status status = pt_ok();
+    uint8_t *chunk = NULL;
+    struct stat about;
+    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
+        status = pt_error(PT_E_INPUT, "%s: not a regular file", path);
+        goto out;
+    }
+    chunk = pt_alloc(FILE_CHUNK, 1);
+    if (!chunk) {
+        status = PT_NOMEM("reading a file");
+        goto out;
+    }
+    pt_sha256 sha;
+    pt_sha256_init(&sha);
+    status = pt_context(add_file(&sha, fd, chunk), "%s", path);
+    if (status.code == PT_OK) {
+        pt_sha256_final(&sha, out);
+    }
+out:
+    pt_free(chunk);
+    close(fd);
+    return status;
 }
