@@ -1,6 +1,5 @@
 #include "coordinator/assemble/assemble.h"
 
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { SIDE = 320, TILE = 128, OVERLAP = 64, CREDIT = 7, OBJECTS = 40 };
+enum { SIDE = 320, TILE = 128, OVERLAP = 64, OBJECTS = 40 };
 
 static char folder[64];
 static pt_grid grid;
@@ -46,76 +45,19 @@ static pt_status see(pt_rect window, pt_instance_list *out)
             continue;
         }
         PT_TRY(pt_mask_from_rect(seen, &instance.mask));
-        PT_TRY(pt_instance_list_push(out, &instance));
+        pt_status status = pt_instance_list_push(out, &instance);
+        if (status.code != PT_OK) {
+            pt_instance_fini(&instance);
+            return status;
+        }
     }
     return pt_ok();
-}
-
-/* A worker that answers in a seeded order of its own and fails as told. */
-typedef struct worker {
-    pthread_t thread;
-    pt_link *link;
-    unsigned seed;
-    int64_t bad;   /* tile, or -1 */
-    pt_code code;  /* with which it fails */
-    int failures;  /* how often */
-    int64_t wrong; /* tile whose reply names this one instead; -1: none */
-} worker;
-
-static void reply(worker *w, const pt_assignment *a)
-{
-    pt_result result = {
-        .tile = a->tile, .attempt = a->attempt, .outcome = PT_TILE_DONE, .capped = a->tile == 2};
-    if (a->tile == w->bad && a->attempt <= w->failures) {
-        result.outcome = PT_TILE_FAILED;
-        result.status = pt_error(w->code, "block %lld is broken", (long long)a->tile);
-    } else if (see(a->window, &result.instances).code != PT_OK) {
-        result.outcome = PT_TILE_FAILED;
-        result.status = PT_NOMEM("a test");
-    }
-    if (a->tile == w->wrong) {
-        result.tile = 1000000;
-    }
-    if (pt_link_reply(w->link, &result).code != PT_OK) {
-        pt_result_fini(&result);
-    }
-}
-
-static void *work(void *user)
-{
-    worker *w = user;
-    pt_assignment held[CREDIT];
-    int count = 0;
-    int64_t fresh = 0; /* tiles that came for the first time */
-    bool open = true;
-    while (open || count > 0) {
-        /* Holds back up to three while more are sure to come, then answers one of them by chance. */
-        while (open && (count == 0 || (count < 3 && fresh < pt_grid_count(&grid)))) {
-            open = pt_link_next(w->link, &held[count]).code == PT_OK;
-            count += open;
-            fresh += open && held[count - 1].attempt == 1;
-        }
-        if (count == 0) {
-            break;
-        }
-        w->seed = w->seed * 1103515245u + 12345u;
-        int pick = (int)((w->seed >> 16) % (unsigned)count);
-        reply(w, &held[pick]);
-        held[pick] = held[--count];
-    }
-    return NULL;
-}
-
-static worker good_worker(unsigned seed)
-{
-    return (worker){.seed = seed, .bad = -1, .wrong = -1};
 }
 
 static pt_assembler *new_assembler(void)
 {
     pt_assemble_options options = pt_assemble_defaults();
     pt_assembler *assembler = NULL;
-    options.credit = CREDIT;
     options.spool_dir = folder;
     options.vectorise.pixel_m = 1;
     options.vectorise.simplify = 0;
@@ -124,17 +66,41 @@ static pt_assembler *new_assembler(void)
     return assembler;
 }
 
-static pt_status run(pt_assembler *assembler, worker *w)
+/* A tile as a worker would have settled it; `broken` fails. */
+static pt_status add(pt_assembler *assembler, int64_t tile, bool broken)
 {
-    assert_int_equal(pt_link_new_local(CREDIT, &w->link).code, PT_OK);
-    assert_int_equal(pthread_create(&w->thread, NULL, work, w), 0);
-    pt_status status = pt_assembler_run(assembler, w->link);
-    if (status.code != PT_OK) {
-        pt_link_close(w->link);
+    pt_result result = {.tile = tile, .attempt = 1, .outcome = PT_TILE_DONE, .capped = tile == 2};
+    pt_status status = pt_ok();
+    if (broken) {
+        result.outcome = PT_TILE_FAILED;
+        result.attempt = 3;
+        result.status = pt_error(PT_E_READ, "block %lld is broken", (long long)tile);
+    } else {
+        status = see(pt_grid_window(&grid, tile), &result.instances);
     }
-    pthread_join(w->thread, NULL);
-    pt_link_free(&w->link);
+    if (status.code == PT_OK) {
+        status = pt_assembler_add(assembler, &result);
+    }
+    pt_instance_list_fini(&result.instances);
     return status;
+}
+
+/* All tiles in an order of the seed; tile `broken` fails, -1: none. */
+static void run(pt_assembler *assembler, unsigned seed, int64_t broken)
+{
+    int64_t order[64];
+    int64_t count = pt_grid_count(&grid);
+    assert_in_range(count, 9, 64);
+    for (int64_t i = 0; i < count; i++) {
+        seed = seed * 1103515245u + 12345u;
+        int64_t j = (int64_t)(seed >> 16) % (i + 1);
+        order[i] = order[j];
+        order[j] = i;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        assert_string_equal(add(assembler, order[i], order[i] == broken).message, "");
+    }
+    assert_string_equal(pt_assembler_finish(assembler).message, "");
 }
 
 /* The bytes of the output; free with free. */
@@ -169,14 +135,13 @@ static void test_any_order_gives_the_same_bytes(void **state)
     size_t first_size = 0;
     for (unsigned seed = 1; seed <= 8; seed++) {
         pt_assembler *assembler = new_assembler();
-        worker w = good_worker(seed);
-        assert_string_equal(run(assembler, &w).message, "");
+        run(assembler, seed, -1);
         const pt_assemble_report *r = pt_assembler_report(assembler);
         assert_int_equal(r->tiles, pt_grid_count(&grid));
         assert_int_equal(r->done, r->tiles);
         assert_int_equal(r->capped, 1);
         assert_int_equal(r->objects, OBJECTS);
-        assert_int_equal(r->failed + r->empty + r->outside + r->retries, 0);
+        assert_int_equal(r->failed + r->empty + r->outside, 0);
         size_t size;
         char *bytes = write_output(assembler, &size);
         if (!first) {
@@ -192,39 +157,18 @@ static void test_any_order_gives_the_same_bytes(void **state)
     free(first);
 }
 
-static void test_reading_is_tried_three_times(void **state)
-{
-    (void)state;
-    pt_assembler *assembler = new_assembler();
-    worker w = good_worker(3);
-    w.bad = 4;
-    w.code = PT_E_READ;
-    w.failures = 2;
-    assert_string_equal(run(assembler, &w).message, "");
-    const pt_assemble_report *r = pt_assembler_report(assembler);
-    assert_int_equal(r->retries, 2);
-    assert_int_equal(r->failed, 0);
-    assert_int_equal(r->objects, OBJECTS);
-    pt_assembler_free(&assembler);
-}
-
 static void test_a_failed_tile_is_named(void **state)
 {
     (void)state;
-    for (int poison = 0; poison < 2; poison++) {
+    for (unsigned seed = 1; seed <= 4; seed++) {
         pt_assembler *assembler = new_assembler();
-        worker w = good_worker(3);
-        w.bad = 4;
-        w.code = poison ? PT_E_TILE : PT_E_READ;
-        w.failures = 100;
-        assert_string_equal(run(assembler, &w).message, "");
+        run(assembler, seed, 4);
         const pt_assemble_report *r = pt_assembler_report(assembler);
-        assert_int_equal(r->retries, poison ? 0 : 2);
         assert_int_equal(r->failed, 1);
         assert_int_equal(r->done, r->tiles - 1);
         assert_int_equal(r->failed_named, 1);
         assert_int_equal(r->failed_tiles[0].tile, 4);
-        assert_int_equal(r->failed_tiles[0].attempts, poison ? 1 : 3);
+        assert_int_equal(r->failed_tiles[0].attempts, 3);
         assert_true(pt_rect_equal(r->failed_tiles[0].window, pt_grid_window(&grid, 4)));
         assert_string_equal(r->failed_tiles[0].reason, "block 4 is broken");
         /* What it alone saw whole is lost, or comes in pieces from its neighbours. */
@@ -233,57 +177,100 @@ static void test_a_failed_tile_is_named(void **state)
     }
 }
 
-static void test_other_failures_end_the_job(void **state)
+/* The first twenty that come are named, by tile in the end; all are counted. */
+static void test_many_failed_tiles(void **state)
 {
     (void)state;
-    pt_code codes[] = {PT_E_NOMEM, PT_E_NOSPACE, PT_E_INTERNAL, PT_E_INPUT, PT_E_WRITE};
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    pt_grid large;
+    pt_assembler *assembler = NULL;
+    pt_assemble_options options = pt_assemble_defaults();
+    options.spool_dir = folder;
+    assert_int_equal(pt_grid_init(640, 640, 128, 64, 32, &large).code, PT_OK);
+    assert_int_equal(pt_assembler_new(&large, &options, &assembler).code, PT_OK);
+    int64_t count = pt_grid_count(&large);
+    assert_true(count > PT_FAILED_TILES_NAMED);
+    for (int64_t tile = count - 1; tile >= 0; tile--) {
+        assert_string_equal(add(assembler, tile, true).message, "");
+    }
+    assert_string_equal(pt_assembler_finish(assembler).message, "");
+    const pt_assemble_report *r = pt_assembler_report(assembler);
+    assert_int_equal(r->failed, count);
+    assert_int_equal(r->failed_named, PT_FAILED_TILES_NAMED);
+    for (int i = 0; i < PT_FAILED_TILES_NAMED; i++) {
+        assert_int_equal(r->failed_tiles[i].tile, count - PT_FAILED_TILES_NAMED + i);
+    }
+    pt_assembler_free(&assembler);
+}
+
+static void count_call(void *user, const pt_assemble_report *report)
+{
+    int64_t *calls = user;
+    (*calls)++;
+    assert_int_equal(report->done + report->failed + report->empty + report->outside, *calls);
+}
+
+static void test_outcomes_are_counted(void **state)
+{
+    (void)state;
+    pt_assembler *assembler = NULL;
+    int64_t calls = 0;
+    pt_assemble_options options = pt_assemble_defaults();
+    options.spool_dir = folder;
+    options.progress = count_call;
+    options.user = &calls;
+    assert_int_equal(pt_assembler_new(&grid, &options, &assembler).code, PT_OK);
+    int64_t count = pt_grid_count(&grid);
+    for (int64_t tile = 0; tile < count; tile++) {
+        pt_result result = {.tile = tile,
+                            .attempt = 1,
+                            .outcome = tile == 0   ? PT_TILE_EMPTY
+                                       : tile == 1 ? PT_TILE_OUTSIDE
+                                                   : PT_TILE_DONE,
+                            .read_seconds = 0.5,
+                            .infer_seconds = 0.25};
+        assert_string_equal(pt_assembler_add(assembler, &result).message, "");
+    }
+    assert_string_equal(pt_assembler_finish(assembler).message, "");
+    const pt_assemble_report *r = pt_assembler_report(assembler);
+    int64_t pixels = 0;
+    for (int64_t tile = 2; tile < count; tile++) {
+        pixels += pt_rect_area(pt_grid_window(&grid, tile));
+    }
+    assert_int_equal(calls, count);
+    assert_int_equal(r->empty, 1);
+    assert_int_equal(r->outside, 1);
+    assert_int_equal(r->done, count - 2);
+    assert_int_equal(r->pixels, pixels);
+    assert_true(r->read_seconds == 0.5 * (double)count);
+    assert_true(r->infer_seconds == 0.25 * (double)count);
+    pt_assembler_free(&assembler);
+}
+
+static void test_tiles_must_be_those_of_the_grid(void **state)
+{
+    (void)state;
+    int64_t bad[] = {-1, pt_grid_count(&grid), INT64_MAX};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         pt_assembler *assembler = new_assembler();
-        worker w = good_worker(3);
-        w.bad = 4;
-        w.code = codes[i];
-        w.failures = 1;
-        pt_status status = run(assembler, &w);
-        assert_int_equal(status.code, codes[i]);
-        assert_string_equal(status.message, "block 4 is broken");
+        pt_result result = {.tile = bad[i], .attempt = 1, .outcome = PT_TILE_EMPTY};
+        assert_int_equal(pt_assembler_add(assembler, &result).code, PT_E_INTERNAL);
         pt_assembler_free(&assembler);
     }
-}
-
-static void test_an_unknown_tile_is_refused(void **state)
-{
-    (void)state;
     pt_assembler *assembler = new_assembler();
-    worker w = good_worker(3);
-    w.wrong = 3;
-    assert_int_equal(run(assembler, &w).code, PT_E_INTERNAL);
+    assert_string_equal(add(assembler, 3, false).message, "");
+    assert_int_equal(add(assembler, 3, false).code, PT_E_INTERNAL);
+    pt_assembler_free(&assembler);
+    assembler = new_assembler();
+    assert_string_equal(add(assembler, 0, false).message, "");
+    assert_int_equal(pt_assembler_finish(assembler).code, PT_E_INTERNAL);
     pt_assembler_free(&assembler);
 }
 
-static void test_a_closed_link_stops(void **state)
-{
-    (void)state;
-    pt_assembler *assembler = new_assembler();
-    pt_link *link = NULL;
-    assert_int_equal(pt_link_new_local(CREDIT, &link).code, PT_OK);
-    pt_link_close(link);
-    assert_int_equal(pt_assembler_run(assembler, link).code, PT_E_STOPPED);
-    pt_link_free(&link);
-    pt_assembler_free(&assembler);
-}
-
-static void test_bad_options(void **state)
+static void test_bad_folder(void **state)
 {
     (void)state;
     pt_assembler *assembler = NULL;
     pt_assemble_options options = pt_assemble_defaults();
-    options.spool_dir = folder;
-    options.credit = 0;
-    assert_int_equal(pt_assembler_new(&grid, &options, &assembler).code, PT_E_USAGE);
-    options.credit = 1;
-    options.attempts = 0;
-    assert_int_equal(pt_assembler_new(&grid, &options, &assembler).code, PT_E_USAGE);
-    options.attempts = 1;
     options.spool_dir = "no/such/folder";
     assert_int_equal(pt_assembler_new(&grid, &options, &assembler).code, PT_E_WRITE);
     assert_null(assembler);
@@ -291,18 +278,21 @@ static void test_bad_options(void **state)
     pt_assembler_free(NULL);
 }
 
-/* All replies wait in the link before the run, so that one thread allocates alone. */
-static pt_link *link_with_replies(void)
+static pt_status whole_life(void)
 {
-    pt_link *link = NULL;
-    int64_t tiles = pt_grid_count(&grid);
-    assert_int_equal(pt_link_new_local((size_t)tiles, &link).code, PT_OK);
-    for (int64_t i = 0; i < tiles; i++) {
-        pt_result result = {.tile = i, .attempt = 1, .outcome = PT_TILE_DONE};
-        assert_int_equal(see(pt_grid_window(&grid, i), &result.instances).code, PT_OK);
-        assert_int_equal(pt_link_reply(link, &result).code, PT_OK);
+    pt_assemble_options options = pt_assemble_defaults();
+    pt_assembler *assembler = NULL;
+    options.spool_dir = folder;
+    options.vectorise.pixel_m = 1;
+    pt_status status = pt_assembler_new(&grid, &options, &assembler);
+    for (int64_t tile = 0; status.code == PT_OK && tile < pt_grid_count(&grid); tile++) {
+        status = add(assembler, tile, false);
     }
-    return link;
+    if (status.code == PT_OK) {
+        status = pt_assembler_finish(assembler);
+    }
+    pt_assembler_free(&assembler);
+    return status;
 }
 
 static void test_out_of_memory(void **state)
@@ -311,65 +301,38 @@ static void test_out_of_memory(void **state)
     pt_status status = pt_error(PT_E_NOMEM, "none yet");
     /* Thousands of allocations: each of the first ones, then ever fewer. */
     for (long n = 0; status.code == PT_E_NOMEM; n += 1 + n / 20) {
-        pt_link *link = link_with_replies();
-        pt_assemble_options options = pt_assemble_defaults();
-        pt_assembler *assembler = NULL;
-        options.credit = (size_t)pt_grid_count(&grid);
-        options.spool_dir = folder;
-        options.vectorise.pixel_m = 1;
         pt_alloc_fail_after(n);
-        status = pt_assembler_new(&grid, &options, &assembler);
-        if (status.code == PT_OK) {
-            status = pt_assembler_run(assembler, link);
-        }
+        status = whole_life();
         pt_alloc_fail_after(-1);
-        pt_assembler_free(&assembler);
-        pt_link_free(&link);
     }
     assert_string_equal(status.message, "");
 }
 
 /* One object from corner to corner, whose box no outline can be drawn in, and a small one. */
-static void *work_giant(void *user)
-{
-    pt_link *link = user;
-    pt_assignment a;
-    while (pt_link_next(link, &a).code == PT_OK) {
-        pt_result result = {.tile = a.tile, .attempt = a.attempt, .outcome = PT_TILE_DONE};
-        pt_instance giant = {.class_id = 1, .score = 0.9f}, small = {.class_id = 1, .score = 0.8f};
-        pt_span *spans = pt_alloc(2, sizeof *spans);
-        spans[0] = (pt_span){0, 0, 1};
-        spans[1] = (pt_span){49999, 49999, 50000};
-        giant.mask = (pt_mask){{0, 0, 50000, 50000}, spans, 2, 2};
-        assert_int_equal(pt_mask_from_rect((pt_rect){100, 100, 9, 9}, &small.mask).code, PT_OK);
-        assert_int_equal(pt_instance_list_push(&result.instances, &giant).code, PT_OK);
-        assert_int_equal(pt_instance_list_push(&result.instances, &small).code, PT_OK);
-        assert_int_equal(pt_link_reply(link, &result).code, PT_OK);
-    }
-    return NULL;
-}
-
 static void test_giant_object(void **state)
 {
     (void)state;
     pt_grid huge;
-    pt_link *link = NULL;
-    pthread_t thread;
     pt_assembler *assembler = NULL;
     pt_assemble_options options = pt_assemble_defaults();
+    pt_result result = {.attempt = 1, .outcome = PT_TILE_DONE};
+    pt_instance giant = {.class_id = 1, .score = 0.9f}, small = {.class_id = 1, .score = 0.8f};
+    pt_span *spans = pt_alloc(2, sizeof *spans);
+    spans[0] = (pt_span){0, 0, 1};
+    spans[1] = (pt_span){49999, 49999, 50000};
+    giant.mask = (pt_mask){{0, 0, 50000, 50000}, spans, 2, 2};
+    assert_int_equal(pt_mask_from_rect((pt_rect){100, 100, 9, 9}, &small.mask).code, PT_OK);
+    assert_int_equal(pt_instance_list_push(&result.instances, &giant).code, PT_OK);
+    assert_int_equal(pt_instance_list_push(&result.instances, &small).code, PT_OK);
     options.spool_dir = folder;
     assert_int_equal(pt_grid_init(50000, 50000, 65536, 32, 32, &huge).code, PT_OK);
     assert_int_equal(pt_assembler_new(&huge, &options, &assembler).code, PT_OK);
-    assert_int_equal(pt_link_new_local(options.credit, &link).code, PT_OK);
-    assert_int_equal(pthread_create(&thread, NULL, work_giant, link), 0);
-    pt_status status = pt_assembler_run(assembler, link);
-    pt_link_close(link);
-    pthread_join(thread, NULL);
-    pt_link_free(&link);
-    assert_string_equal(status.message, "");
+    assert_string_equal(pt_assembler_add(assembler, &result).message, "");
+    assert_string_equal(pt_assembler_finish(assembler).message, "");
     assert_int_equal(pt_assembler_report(assembler)->objects, 1);
     assert_int_equal(pt_assembler_report(assembler)->too_large, 1);
     assert_int_equal(pt_assembler_report(assembler)->dropped, 0);
+    pt_instance_list_fini(&result.instances);
     pt_assembler_free(&assembler);
 }
 
@@ -377,12 +340,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_order_gives_the_same_bytes),
-        cmocka_unit_test(test_reading_is_tried_three_times),
         cmocka_unit_test(test_a_failed_tile_is_named),
-        cmocka_unit_test(test_other_failures_end_the_job),
-        cmocka_unit_test(test_an_unknown_tile_is_refused),
-        cmocka_unit_test(test_a_closed_link_stops),
-        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_many_failed_tiles),
+        cmocka_unit_test(test_outcomes_are_counted),
+        cmocka_unit_test(test_tiles_must_be_those_of_the_grid),
+        cmocka_unit_test(test_bad_folder),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_giant_object),
     };
