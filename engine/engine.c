@@ -111,6 +111,11 @@ int pt_engine_threads(const pt_engine *engine)
     return pt_pool_threads(engine->backend->pool);
 }
 
+uint64_t pt_engine_progress(const pt_engine *engine)
+{
+    return atomic_load_explicit(&engine->backend->steps, memory_order_relaxed);
+}
+
 void pt_engine_set_tap(pt_engine *engine, pt_tap *tap, void *user)
 {
     pt_network_set_tap(engine->network, tap, user);

@@ -66,6 +66,9 @@ void pt_engine_close(pt_engine **engine);
 const pt_model_summary *pt_engine_model(const pt_engine *engine);
 const char *pt_engine_backend(const pt_engine *engine); /* e.g. "portable (OpenBLAS 0.3.21 SkylakeX)" */
 int pt_engine_threads(const pt_engine *engine);
+/* Grows with every layer that is run; any thread may ask while the engine infers. One that stands still for
+ * long during an infer tells a hang from a large image. */
+uint64_t pt_engine_progress(const pt_engine *engine);
 
 typedef struct pt_image {
     const uint8_t *rgb;   /* borrowed during the call; interleaved R G B */

@@ -15,6 +15,8 @@
 #include "engine/backend/pool.h"
 #include "engine/kernels/kernels.h"
 
+#include <stdatomic.h>
+
 typedef struct pt_backend pt_backend;
 typedef struct pt_conv pt_conv;
 typedef struct pt_linear pt_linear;
@@ -60,7 +62,14 @@ struct pt_backend {
     const pt_backend_ops *ops;
     pt_pool *pool;         /* for the work around the layers; owned by the backend */
     char description[128]; /* for people */
+    atomic_ulong steps;    /* layers that were run; any thread may look */
 };
+
+/* Called after each layer, so that others see that the network moves. */
+static inline void pt_backend_step(pt_backend *backend)
+{
+    atomic_fetch_add_explicit(&backend->steps, 1, memory_order_relaxed);
+}
 
 extern const pt_backend_ops pt_backend_portable;
 

@@ -183,6 +183,7 @@ void pt_graph_run(pt_graph *graph, pt_tap *tap, void *user)
     for (size_t i = 0; i < graph->node_count; i++) {
         const pt_node *node = &graph->nodes[i];
         run_node(graph, node);
+        pt_backend_step(graph->backend);
         const pt_value *value = &graph->values[node->out];
         if (tap && value->mark) {
             pt_map map = pt_graph_map(graph, node->out);

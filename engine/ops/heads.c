@@ -8,8 +8,11 @@ void pt_box_head_run(const pt_box_head *head, pt_backend *backend, const pt_pyra
     pt_roi_align(pyramid, space, backend->pool, proposals, count, head->roi_size, buffers->features,
                  (size_t)head->channels * cells, cells);
     backend->ops->linear_run(backend, head->fc6, buffers->features, count, buffers->hidden[0]);
+    pt_backend_step(backend);
     backend->ops->linear_run(backend, head->fc7, buffers->hidden[0], count, buffers->hidden[1]);
+    pt_backend_step(backend);
     backend->ops->linear_run(backend, head->predictor, buffers->hidden[1], count, buffers->answers);
+    pt_backend_step(backend);
 }
 
 pt_status pt_mask_head_reserve(const pt_mask_head *head, pt_backend *backend)
@@ -56,10 +59,12 @@ static void run_chunk(const pt_mask_head *head, pt_backend *backend, const pt_py
     for (int i = 0; i < head->conv_count; i++) {
         pt_map out = {buffers->maps[(i + 1) % 2], head->channels, n, side, side};
         backend->ops->conv_run(backend, head->convs[i], &in, NULL, &out);
+        pt_backend_step(backend);
         in = out;
     }
     pt_map expanded = {buffers->expanded, 4 * head->channels, n, side, side};
     backend->ops->conv_run(backend, head->deconv, &in, NULL, &expanded);
+    pt_backend_step(backend);
     mask_job job = {head, &expanded, found, masks};
     pt_pool_run(backend->pool, (size_t)n, run_logits, &job);
 }

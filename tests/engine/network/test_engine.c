@@ -368,6 +368,41 @@ static void test_tap(void **state)
     free(path);
 }
 
+typedef struct pace {
+    const pt_engine *engine;
+    uint64_t last;
+    bool grew;
+} pace;
+
+static void watch_progress(void *user, const pt_tap_view *view)
+{
+    pace *p = user;
+    (void)view;
+    uint64_t now = pt_engine_progress(p->engine);
+    p->grew = p->grew && now >= p->last;
+    p->last = now;
+}
+
+static void test_progress(void **state)
+{
+    (void)state;
+    char *path = tiny_model(TINY_RESNET);
+    pt_engine *engine = open_with(path, 1, -1, 0);
+    tiny_image t = tiny_make_image(64, 64, 11);
+    pace p = {engine, 0, true};
+    assert_true(pt_engine_progress(engine) == 0);
+    pt_engine_set_tap(engine, watch_progress, &p);
+    assert_int_equal(pt_engine_infer(engine, &t.image, 1).code, PT_OK);
+    uint64_t whole = pt_engine_progress(engine);
+    assert_true(p.grew && p.last > 53); /* a ResNet-50 has as many convolutions in its backbone alone */
+    assert_int_equal(pt_engine_infer(engine, &t.image, 1).code, PT_OK);
+    assert_true(pt_engine_progress(engine) == 2 * whole); /* the same work once more */
+    pt_engine_close(&engine);
+    free(t.pixels);
+    unlink(path);
+    free(path);
+}
+
 static void test_proposal_cap(void **state)
 {
     (void)state;
@@ -412,6 +447,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_blas_warning),
         cmocka_unit_test(test_tap),
+        cmocka_unit_test(test_progress),
         cmocka_unit_test(test_proposal_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
