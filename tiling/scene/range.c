@@ -145,6 +145,19 @@ static pt_status take_sample(const pt_scene *scene, int level, sample *s)
     return status;
 }
 
+static pt_status take_known(pt_bands *bands, const pt_scene_options *options, const char *shown)
+{
+    for (int c = 0; c < bands->count; c++) {
+        double lo = options->known_lo[c], hi = options->known_hi[c];
+        if (!(hi > lo) || !isfinite(hi - lo)) {
+            return pt_error(PT_E_INPUT, "%s: the known range %g,%g of channel %d is empty", shown, lo, hi,
+                            c + 1);
+        }
+        pt_bands_set_range(bands, c, lo, hi);
+    }
+    return pt_ok();
+}
+
 pt_status pt_range_settle(GDALDatasetH dataset, pt_scene *scene)
 {
     pt_bands *bands = &scene->bands;
@@ -161,6 +174,9 @@ pt_status pt_range_settle(GDALDatasetH dataset, pt_scene *scene)
     }
     if (bands->bytes || bands->palette) {
         return pt_ok();
+    }
+    if (options->has_known_range) {
+        return take_known(bands, options, scene->shown);
     }
     sample s = {0};
     int level = sample_level(dataset, bands);

@@ -23,6 +23,7 @@
 #define PANTILE_TILING_SCENE_SCENE_H
 
 #include "tiling/base/base.h"
+#include "tiling/base/sha256.h"
 #include "tiling/instance/georef.h"
 
 #include <stddef.h>
@@ -44,6 +45,9 @@ typedef struct pt_scene_options {
                      then 1,2,3; one band is grey or palette) */
     bool has_range; /* map [range_lo, range_hi] to 0..255; else 8-bit as it is, others by 2-98% percentiles */
     double range_lo, range_hi;
+    bool has_known_range; /* what another opening of the same files decided (its info), instead of percentiles
+                             sampled anew */
+    double known_lo[3], known_hi[3];
     pt_gsd_mode gsd_mode;
     double gsd;       /* metres, for PT_GSD_VALUE; a scene within 1% of it is read as it is */
     double model_gsd; /* metres, for PT_GSD_AUTO; 0: unknown, then native */
@@ -82,6 +86,13 @@ pt_status pt_scene_open(const char *const *paths, size_t count, const pt_scene_o
                         pt_scene **out);
 void pt_scene_close(pt_scene **scene);
 const pt_scene_info *pt_scene_describe(const pt_scene *scene); /* valid until close */
+
+/* Tells scenes apart by what their files hold: SHA-256 over size and samples (both ends, and places spread
+ * evenly between them) of every file that GDAL reads for the scene, in a fixed order: those of a mosaic,
+ * those behind a VRT, overviews and masks beside them. Names, folders and times do not matter, nor do GDAL's
+ * own notes (.aux.xml), which it may write when asked for statistics. It is no proof that every byte is the
+ * same. PT_E_INPUT names the file that cannot be read. */
+pt_status pt_scene_fingerprint(const pt_scene *scene, uint8_t out[PT_SHA256_BYTES]);
 
 /* A mosaic's parts lie over each other in the order given, the last on top where it is valid.
  *

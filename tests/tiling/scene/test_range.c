@@ -53,6 +53,44 @@ static void stretches_by_percentiles(void **state)
     assert_status(try_open(r.path, &options), PT_E_USAGE, "1000,1000", "lower value first");
 }
 
+/* A worker takes the range that the coordinator found; where nothing is sampled it changes nothing. */
+static void takes_a_known_range(void **state)
+{
+    (void)state;
+    raster r = utm_raster("/vsimem/known.tif", 101, 100, 3);
+    r.type = GDT_UInt16;
+    r.value = wide;
+    raster_make(&r);
+    pt_scene *first = scene_open(r.path, NULL);
+    const pt_scene_info *found = pt_scene_describe(first);
+    pt_scene_options options = pt_scene_defaults();
+    options.has_known_range = true;
+    memcpy(options.known_lo, found->range_lo, sizeof options.known_lo);
+    memcpy(options.known_hi, found->range_hi, sizeof options.known_hi);
+    pt_scene *second = scene_open(r.path, &options);
+    pt_window a = scene_read(first, (pt_rect){0, 0, 101, 100}), b = scene_read(second, a.rect);
+    assert_memory_equal(a.rgb, b.rgb, 3 * 101 * 100);
+    pt_window_fini(&b);
+    pt_scene_close(&second);
+    options.known_lo[1] = 2500;
+    second = scene_open(r.path, &options);
+    assert_true(pt_scene_describe(second)->range_lo[1] == 2500);
+    b = scene_read(second, a.rect);
+    assert_int_equal(b.rgb[3 * 5050 + 1], 0); /* 2500, column 0 of row 50 */
+    assert_true(a.rgb[3 * 5080 + 1] > b.rgb[3 * 5080 + 1]);
+    pt_window_fini(&a);
+    pt_window_fini(&b);
+    pt_scene_close(&second);
+    pt_scene_close(&first);
+    options.known_hi[2] = options.known_lo[2];
+    assert_status(try_open(r.path, &options), PT_E_INPUT, r.path, "known range");
+    raster bytes = utm_raster("/vsimem/known8.tif", 20, 20, 3);
+    raster_make(&bytes);
+    first = scene_open(bytes.path, &options);
+    assert_true(pt_scene_describe(first)->range_lo[0] == 0 && pt_scene_describe(first)->range_hi[0] == 255);
+    pt_scene_close(&first);
+}
+
 /* A file larger than the sample has its range from a lattice, and the same with any overview below it. */
 static void samples_large_files(void **state)
 {
@@ -98,6 +136,7 @@ int main(void)
     pt_log_setup(PT_LOG_ERROR, PT_LOG_TEXT);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stretches_by_percentiles),
+        cmocka_unit_test(takes_a_known_range),
         cmocka_unit_test(samples_large_files),
         cmocka_unit_test(reads_every_type),
     };
