@@ -22,20 +22,22 @@
  * until acknowledged, ASSIGN when heartbeats do not list the tile; both sides treat repeats as harmless.
  *
  * Who is unknown says HELLO again:
- *   - Anything but HELLO and BYE from a peer that has no WELCOME from this coordinator (it was restarted, or
- * it gave the worker up) is answered by a HELLO of the coordinator, whose `hello` is all zero, with its job
- *     and epoch. The worker answers it with its own HELLO at once, keeps what it holds, takes the
- * coordinator's epoch when that is not lower than its own, and after WELCOME says READY and repeats
- * unacknowledged results. A result of a tile that the new coordinator never assigned is good work and is
- * taken.
+ *   - Anything but HELLO and BYE from a peer that has no WELCOME from this coordinator (it was restarted,
+ *     or it gave the worker up) is answered by a HELLO of the coordinator, whose `hello` is all zero,
+ *     with its job and epoch. The worker answers with its own HELLO at once, keeps what it holds, takes
+ *     the coordinator's epoch when that is not lower than its own, and after WELCOME says READY and
+ *     repeats unacknowledged results. A result of a tile that the new coordinator never assigned is good
+ *     work and is taken.
  *   - HELLO with `opened` false is answered by JOB. With `opened` true: by WELCOME, or by REFUSED when
- * job_hash or engine_sha256 is not the job's. REFUSED is for good, BYE is for good; nothing else ends a
- * worker.
- *   - A HELLO with an instance that is known, from a new peer, is that worker after a reconnect: it keeps its
- *     leases, and the old peer is forgotten. A repeated HELLO from its own peer is answered again.
+ *     job_hash or engine_sha256 is not the job's. REFUSED and BYE are for good; nothing else ends a worker.
+ *   - A HELLO with an instance that is known, from a new peer, is that worker after a reconnect: it keeps
+ *     its leases, and the old peer is forgotten. A repeated HELLO from its own peer is answered again.
  *   - Every message but HELLO carries the job and the epoch that the worker heard last. The coordinator
- * ignores and counts those of another job, and answers those of another epoch by its HELLO.
+ *     ignores and counts those of another job, and answers those of another epoch by its HELLO.
  *   - A heartbeat of a worker is answered by one heartbeat; the coordinator never sends one unasked.
+ *   - BYE is answered by BYE. A worker that hears one says one and ends; a worker that says one first may
+ *     wait for the answer for a second or so. The coordinator stays until the workers it knows have
+ *     answered, a second at most.
  *
  * Life cycle: a zeroed pt_message is valid and empty; pt_message_fini frees what it owns. Values, not
  * thread-safe.
