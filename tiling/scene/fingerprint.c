@@ -17,7 +17,7 @@ enum {
 typedef struct reading {
     VSILFILE *file;
     const char *name;
-    uint8_t *bytes; /* END_BYTES */
+    uint8_t *bytes; /* END_BYTES of scratch */
     pt_sha256 *sha;
 } reading;
 
@@ -33,6 +33,11 @@ static pt_status add_span(reading *r, uint64_t from, size_t size)
 
 static pt_status add_samples(reading *r, uint64_t size)
 {
+    uint8_t length[8];
+    for (int i = 0; i < 8; i++) {
+        length[i] = (uint8_t)(size >> (8 * i));
+    }
+    pt_sha256_update(r->sha, length, sizeof length);
     if (size <= (uint64_t)2 * END_BYTES) {
         uint64_t half = size / 2;
         PT_TRY(add_span(r, 0, (size_t)half));
@@ -49,7 +54,15 @@ static pt_status add_samples(reading *r, uint64_t size)
     return add_span(r, size - END_BYTES, END_BYTES);
 }
 
-static pt_status add_bytes(const char *name, pt_sha256 *sha)
+static pt_status add_all(reading *r, uint64_t size)
+{
+    for (uint64_t at = 0; at < size; at += END_BYTES) {
+        PT_TRY(add_span(r, at, size - at < END_BYTES ? (size_t)(size - at) : END_BYTES));
+    }
+    return pt_ok();
+}
+
+static pt_status add_bytes(const char *name, pt_status (*add)(reading *r, uint64_t size), pt_sha256 *sha)
 {
     bool is_folder = false;
     uint64_t size = 0;
@@ -63,18 +76,18 @@ static pt_status add_bytes(const char *name, pt_sha256 *sha)
     pt_status status;
     r.file = VSIFOpenL(name, "rb");
     if (r.file) {
-        uint8_t length[8];
-        for (int i = 0; i < 8; i++) {
-            length[i] = (uint8_t)(size >> (8 * i));
-        }
-        pt_sha256_update(sha, length, sizeof length);
-        status = add_samples(&r, size);
+        status = add(&r, size);
         VSIFCloseL(r.file);
     } else {
         status = pt_error(PT_E_INPUT, "%s: cannot be opened; check its access rights", name);
     }
     pt_free(r.bytes);
     return status;
+}
+
+static pt_status add_print(void *sha, const char *name)
+{
+    return add_bytes(name, add_samples, sha);
 }
 
 static bool is_note(const char *name)
@@ -168,11 +181,9 @@ static pt_status list_files(const pt_scene *scene, listing *l)
     return pt_ok();
 }
 
-pt_status pt_scene_fingerprint(const pt_scene *scene, uint8_t out[PT_SHA256_BYTES])
+pt_status pt_scene_files(const pt_scene *scene, pt_scene_file_sink *sink, void *user)
 {
     listing l = {0};
-    pt_sha256 sha;
-    pt_sha256_init(&sha);
     pt_status status = list_files(scene, &l);
     if (status.code == PT_OK && l.count == 0) {
         status = pt_error(PT_E_UNSUPPORTED,
@@ -181,14 +192,37 @@ pt_status pt_scene_fingerprint(const pt_scene *scene, uint8_t out[PT_SHA256_BYTE
                           scene->shown);
     }
     for (size_t i = 0; i < l.count && status.code == PT_OK; i++) {
-        status = add_bytes(l.names[i], &sha);
-    }
-    if (status.code == PT_OK) {
-        pt_sha256_final(&sha, out);
+        status = sink(user, l.names[i]);
     }
     for (size_t i = 0; i < l.count; i++) {
         pt_free(l.names[i]);
     }
     pt_free(l.names);
+    return status;
+}
+
+pt_status pt_scene_fingerprint(const pt_scene *scene, uint8_t out[PT_SHA256_BYTES])
+{
+    pt_sha256 sha;
+    pt_sha256_init(&sha);
+    PT_TRY(pt_scene_files(scene, add_print, &sha));
+    pt_sha256_final(&sha, out);
+    return pt_ok();
+}
+
+pt_status pt_scene_layer_sha256(const char *path, uint8_t out[PT_SHA256_BYTES])
+{
+    pt_gdal_start();
+    pt_sha256 sha;
+    pt_sha256_init(&sha);
+    char *name = pt_gdal_name(path);
+    if (!name) {
+        return PT_NOMEM("a file name");
+    }
+    pt_status status = add_bytes(name, add_all, &sha);
+    pt_free(name);
+    if (status.code == PT_OK) {
+        pt_sha256_final(&sha, out);
+    }
     return status;
 }

@@ -87,12 +87,20 @@ pt_status pt_scene_open(const char *const *paths, size_t count, const pt_scene_o
 void pt_scene_close(pt_scene **scene);
 const pt_scene_info *pt_scene_describe(const pt_scene *scene); /* valid until close */
 
+/* Every file that GDAL reads for the scene, in a fixed order: those of a mosaic, those behind a VRT,
+ * overviews and masks beside them; by the names that GDAL knows them by (/vsicurl/... for URLs). A sink's
+ * failure ends the listing and is returned. */
+typedef pt_status pt_scene_file_sink(void *user, const char *name);
+pt_status pt_scene_files(const pt_scene *scene, pt_scene_file_sink *sink, void *user);
+
 /* Tells scenes apart by what their files hold: SHA-256 over size and samples (both ends, and places spread
- * evenly between them) of every file that GDAL reads for the scene, in a fixed order: those of a mosaic,
- * those behind a VRT, overviews and masks beside them. Names, folders and times do not matter, nor do GDAL's
- * own notes (.aux.xml), which it may write when asked for statistics. It is no proof that every byte is the
- * same. PT_E_INPUT names the file that cannot be read. */
+ * evenly between them) of each of pt_scene_files. Names, folders and times do not matter, nor do GDAL's own
+ * notes (.aux.xml), which it may write when asked for statistics. It is no proof that every byte is the same.
+ * PT_E_INPUT names the file that cannot be read. */
 pt_status pt_scene_fingerprint(const pt_scene *scene, uint8_t out[PT_SHA256_BYTES]);
+
+/* SHA-256 of all bytes of a file by any name that GDAL reads (a URL too): for layers. */
+pt_status pt_scene_layer_sha256(const char *path, uint8_t out[PT_SHA256_BYTES]);
 
 /* A mosaic's parts lie over each other in the order given, the last on top where it is valid.
  *

@@ -201,6 +201,55 @@ static void a_file_that_went_away_is_named(void **state)
     pt_scene_close(&scene);
 }
 
+static void layers_have_the_digest_of_their_bytes(void **state)
+{
+    (void)state;
+    uint8_t digest[PT_SHA256_BYTES];
+    char hex[PT_SHA256_HEX];
+    VSIUnlink("/vsimem/print/layer.geojson");
+    put("/vsimem/print/layer.geojson", 0, "abc");
+    assert_int_equal(pt_scene_layer_sha256("/vsimem/print/layer.geojson", digest).code, PT_OK);
+    pt_sha256_hex(digest, hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_status(pt_scene_layer_sha256("/vsimem/print/none", digest), PT_E_INPUT, "/vsimem/print/none",
+                  "check the path");
+    pt_alloc_fail_after(0);
+    pt_status status = pt_scene_layer_sha256("/vsimem/print/layer.geojson", digest);
+    pt_alloc_fail_after(-1);
+    assert_int_equal(status.code, PT_E_NOMEM);
+}
+
+typedef struct names {
+    char text[400];
+} names;
+
+static pt_status add_name(void *user, const char *name)
+{
+    names *n = user;
+    strcat(strcat(n->text, name), " ");
+    return strstr(name, "right") ? pt_error(PT_E_STOPPED, "enough") : pt_ok();
+}
+
+static void files_are_listed_in_order(void **state)
+{
+    (void)state;
+    const char *const paths[] = {"/vsimem/print/left.tif", "/vsimem/print/right.tif"};
+    piece(paths[0], 0, 1);
+    piece(paths[1], 90, 2);
+    const char *const inner[] = {"/vsimem/print/left.tif"};
+    make_vrt("/vsimem/print/one.vrt", inner, 1);
+    names n = {""};
+    pt_scene *scene = scene_open("/vsimem/print/right.tif", NULL);
+    assert_int_equal(pt_scene_files(scene, add_name, &n).code, PT_E_STOPPED);
+    assert_string_equal(n.text, "/vsimem/print/right.tif ");
+    pt_scene_close(&scene);
+    scene = scene_open("/vsimem/print/one.vrt", NULL);
+    n.text[0] = '\0';
+    assert_int_equal(pt_scene_files(scene, add_name, &n).code, PT_OK);
+    assert_string_equal(n.text, "/vsimem/print/one.vrt /vsimem/print/left.tif ");
+    pt_scene_close(&scene);
+}
+
 static void out_of_memory(void **state)
 {
     (void)state;
@@ -222,10 +271,16 @@ static void out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_and_notes_do_not_matter),    cmocka_unit_test(changes_show),
-        cmocka_unit_test(small_files_are_read_whole),       cmocka_unit_test(far_files_are_sampled_less),
-        cmocka_unit_test(mosaics_are_their_parts_in_order), cmocka_unit_test(vrts_are_followed),
-        cmocka_unit_test(a_file_that_went_away_is_named),   cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(names_and_notes_do_not_matter),
+        cmocka_unit_test(changes_show),
+        cmocka_unit_test(small_files_are_read_whole),
+        cmocka_unit_test(far_files_are_sampled_less),
+        cmocka_unit_test(mosaics_are_their_parts_in_order),
+        cmocka_unit_test(vrts_are_followed),
+        cmocka_unit_test(a_file_that_went_away_is_named),
+        cmocka_unit_test(layers_have_the_digest_of_their_bytes),
+        cmocka_unit_test(files_are_listed_in_order),
+        cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
