@@ -1,6 +1,6 @@
 /* Anything that turns a window of pixels into instances: the engine, an oracle that reads the truth from a
- * vector layer, a replay of another program's detections. Invalid pixels never belong to an instance. One
- * detector belongs to one thread.
+ * vector layer, a replay of another program's detections, nothing at all. Invalid pixels never belong to an
+ * instance. One detector belongs to one thread.
  *
  * Life cycle: pt_detector_new_... -> pt_detector_detect per window -> pt_detector_free.
  */
@@ -15,6 +15,9 @@
 typedef struct pt_detector pt_detector;
 
 typedef struct pt_detector_vtable {
+    /* The tile is about to be worked on, for the attempt-th time, and the coordinator has been told. What it
+     * fails with is the tile's outcome. NULL: nothing to do. */
+    pt_status (*begin)(pt_detector *detector, int64_t tile, int attempt);
     pt_status (*detect)(pt_detector *detector, int64_t tile, const pt_window *window, pt_instance_list *out,
                         bool *capped);
     void (*close)(pt_detector *detector);
@@ -22,6 +25,7 @@ typedef struct pt_detector_vtable {
 
 struct pt_detector {
     const pt_detector_vtable *vtable;
+    bool blind; /* looks at the window's rectangle alone: its pixels need not be read */
 };
 
 /* `scene` is the whole scene's rectangle in scene pixels: what touches its sides is marked truncated. */
@@ -38,6 +42,17 @@ pt_status pt_detector_new_replay(const char *dir, pt_rect scene, double min_scor
  */
 pt_status pt_detector_new_dump(const char *dir, pt_detector *inner, pt_detector **out);
 
+/* Finds nothing, blind: for measuring everything else. */
+pt_status pt_detector_new_null(pt_detector **out);
+/* Faults on purpose, for tests: at the tiles that `faults` names the process dies, hangs or fails; for the
+ * rest `inner` is asked, which it takes on success. A comma-separated list of WHAT@TILE[:VALUE][xATTEMPTS]:
+ * kill (SIGKILL to itself), stop (SIGSTOP), hang, exit:CODE, slow:SECONDS, fail (may be tried again), bad
+ * (never will succeed), nomem; xN: the first N attempts alone. PT_E_USAGE names what is not understood. */
+pt_status pt_detector_new_faulty(const char *faults, pt_detector *inner, pt_detector **out);
+
+/* Whether begin is more than nothing, and so must wait until the coordinator has been told. */
+bool pt_detector_has_begin(const pt_detector *detector);
+pt_status pt_detector_begin(pt_detector *detector, int64_t tile, int attempt);
 /* Appends what is in the window, in scene pixels. `tile` names it in messages. *capped is set when a cap on
  * proposals or detections was hit, and left alone otherwise. */
 pt_status pt_detector_detect(pt_detector *detector, int64_t tile, const pt_window *window,
