@@ -41,16 +41,17 @@ typedef struct pt_dispatch_options {
     int64_t tiles;
     pt_dispatch_order *order;
     const void *user;
-    int64_t ahead;                      /* places; 0: no bound */
-    int attempts;                       /* tries of a tile that reports a retryable failure */
-    int strikes;                        /* deaths that quarantine */
+    int64_t ahead; /* places; 0: no bound */
+    int attempts;  /* tries of a tile that reports a retryable failure */
+    int strikes;   /* deaths that quarantine */
+    int hold_max;  /* tiles of one worker, those whose results are here and not yet acknowledged included */
     double suspect_after, expire_after; /* seconds of silence */
     double stall_after;      /* seconds without progress on a started tile; or 3 x p95 when that is longer */
     double resend_after;     /* seconds until an assignment that no heartbeat lists is sent again */
     double speculate_factor; /* times p95; 0: never */
 } pt_dispatch_options;
 
-pt_dispatch_options pt_dispatch_defaults(void); /* 3 attempts, 3 strikes, 10 s, 60 s, 60 s, 5 s, 2 */
+pt_dispatch_options pt_dispatch_defaults(void); /* 3 attempts, 3 strikes, 64, 10 s, 60 s, 60 s, 5 s, 2 */
 
 typedef enum pt_dispatch_event_kind {
     PT_EVENT_TICK,      /* time has passed */
@@ -77,7 +78,7 @@ typedef struct pt_dispatch_event {
     pt_dispatch_event_kind kind;
     pt_worker worker;
     uint64_t slot; /* JOINED: another worker of the same slot (not 0) is dead */
-    int credit;    /* tiles it may hold */
+    int credit;    /* tiles it may hold, without those whose results are here */
     int64_t tile;
     int attempt;
     uint64_t digest; /* of outcome and instances: equal results have equal digests */
@@ -95,7 +96,7 @@ typedef enum pt_dispatch_action_kind {
     PT_ACTION_COMMIT,     /* worker, tile, attempt: write the result at hand to the ledger; then COMMITTED */
     PT_ACTION_ACK,        /* worker, tile, attempt: send ACK */
     PT_ACTION_QUARANTINE, /* tile, attempt (how many), strikes, why; write it to the ledger; then COMMITTED */
-    PT_ACTION_STRIKE,     /* tile, worker, strikes: write it to the ledger, so that a restart knows */
+    PT_ACTION_STRIKE,     /* tile, worker, strikes, lives: write it to the ledger, so that a restart knows */
     PT_ACTION_DROP,       /* worker: expired or stalled; forget it, send BYE */
     PT_ACTION_ALARM,      /* worker, tile: a second result differs from the committed one */
     PT_ACTION_DRAINED,    /* after DRAIN, or with all tiles settled: nothing is out any more */
@@ -115,7 +116,7 @@ typedef struct pt_dispatch_action {
     pt_worker worker;
     int64_t tile;
     int attempt;
-    int strikes;
+    int strikes, lives; /* lives of workers that the strikes came from */
     pt_dispatch_reason reason;
 } pt_dispatch_action;
 
@@ -131,13 +132,28 @@ void pt_dispatch_actions_fini(pt_dispatch_actions *actions);
 pt_status pt_dispatch_new(const pt_dispatch_options *options, pt_dispatch **out);
 void pt_dispatch_free(pt_dispatch **dispatch);
 
-/* Before the first step: what the ledger knows. */
+/* Orders that keep the frontier of open seams short: row by row where a grid has no more columns than rows,
+ * column by column elsewhere. Tiles are numbered row by row. */
+int64_t pt_dispatch_order_grid(int64_t cols, int64_t rows, int64_t place);
+
+typedef struct pt_dispatch_group {
+    int64_t first, cols, rows; /* its first tile, and its grid */
+} pt_dispatch_group;
+typedef struct pt_dispatch_groups {
+    const pt_dispatch_group *items; /* borrowed; in the order of their tiles, without gaps; at least one */
+    size_t count;
+} pt_dispatch_groups;
+/* A pt_dispatch_order: one group after the other; `user` is a pt_dispatch_groups. */
+int64_t pt_dispatch_order_groups(const void *user, int64_t place);
+
+/* Before the first step: what the ledger knows. PT_E_USAGE for a tile that the job does not have, or that is
+ * settled already; PT_E_NOMEM. */
 pt_status pt_dispatch_settled_before(pt_dispatch *dispatch, int64_t tile, uint64_t digest, bool quarantined);
 pt_status pt_dispatch_struck_before(pt_dispatch *dispatch, int64_t tile, int strikes, int lives);
 
-/* Appends to *actions. `now`: seconds on a clock that never goes back (a smaller one than before counts as
- * the one before). Events of workers, tiles or attempts that are unknown or long settled are harmless.
- * PT_E_NOMEM leaves the state as it was before the event. */
+/* Appends to *actions, which is best kept from step to step (set count to 0). `now`: seconds on a clock that
+ * never goes back (a smaller one than before counts as the one before). Events of workers, tiles or attempts
+ * that are unknown or long settled are harmless. PT_E_NOMEM leaves the state as it was before the event. */
 pt_status pt_dispatch_step(pt_dispatch *dispatch, const pt_dispatch_event *event, double now,
                            pt_dispatch_actions *actions);
 
@@ -145,8 +161,9 @@ pt_status pt_dispatch_step(pt_dispatch *dispatch, const pt_dispatch_event *event
 double pt_dispatch_deadline(const pt_dispatch *dispatch);
 
 typedef struct pt_dispatch_stats {
-    int64_t tiles, pending, leased, settling, settled, quarantined;
-    int64_t assigned;           /* ever, repeats of a lost message not counted */
+    int64_t tiles, pending, leased, settling, settled; /* the last four add up to the first */
+    int64_t quarantined;                               /* of the settled */
+    int64_t assigned;                                  /* ever, repeats of a lost message not counted */
     int64_t retries;            /* assignments beyond the first of a tile, speculation not counted */
     int64_t speculated, wasted; /* second runs; results that came too late */
     int64_t strikes, alarms;

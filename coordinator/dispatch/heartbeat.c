@@ -1,0 +1,92 @@
+/* What a worker says it holds, against what it should hold. */
+#include "coordinator/dispatch/internal.h"
+
+enum { ATTEMPT_MAX = 1 << 20 }; /* believed of a worker; more than any tile ever has */
+
+static void revoke(pt_dispatch *d, uint32_t worker, int64_t tile, int attempt)
+{
+    pt_dispatch_act(
+        d, (pt_dispatch_action){
+               .kind = PT_ACTION_REVOKE, .worker = d->workers[worker].id, .tile = tile, .attempt = attempt});
+}
+
+/* A worker that has just joined may bring tiles of an earlier life of the coordinator, or of its own before
+ * it was dropped: it keeps them. */
+static uint32_t adopt(pt_dispatch *d, uint32_t worker, const pt_dispatch_held *held)
+{
+    uint32_t known = pt_record_of(d, held->tile);
+    uint32_t record = known == PT_NONE ? pt_record_take(d, held->tile) : known;
+    pt_record *r = &d->records[record];
+    if (held->attempt < 1 || held->attempt > ATTEMPT_MAX || r->settling ||
+        r->avoid == d->workers[worker].id || !pt_record_may_run(d, r)) {
+        return PT_NONE;
+    }
+    r->attempts = held->attempt > r->attempts ? held->attempt : r->attempts;
+    uint32_t lease = pt_lease_new(d, worker, record, held->attempt);
+    pt_record_review(d, record);
+    return lease;
+}
+
+static void confirm(pt_dispatch *d, uint32_t worker, const pt_dispatch_held *held)
+{
+    if (held->tile < 0 || held->tile >= d->options.tiles) {
+        return;
+    }
+    uint32_t lease = pt_lease_find(d, worker, held->tile);
+    bool settled = pt_tile_settled(d, held->tile);
+    if (lease == PT_NONE && !settled && d->workers[worker].fresh && !d->workers[worker].suspect) {
+        lease = adopt(d, worker, held);
+    }
+    if (lease == PT_NONE) {
+        if (settled) {
+            revoke(d, worker, held->tile, held->attempt);
+        }
+        return;
+    }
+    d->leases[lease].seen = d->now;
+    if (held->started && d->leases[lease].attempt == held->attempt) {
+        pt_lease_begin(d, lease); /* STARTED may have been lost */
+    }
+}
+
+/* It was sent some time ago, and the worker does not have it: the message was lost, or the worker forgot. */
+static void repeat(pt_dispatch *d, uint32_t worker, uint32_t lease)
+{
+    pt_lease *l = &d->leases[lease];
+    uint32_t record = l->record;
+    if (record == PT_NONE || d->draining) {
+        if (record != PT_NONE) {
+            revoke(d, worker, l->tile, l->attempt);
+        }
+        pt_lease_end(d, lease);
+        if (record != PT_NONE) {
+            pt_record_review(d, record);
+        }
+        return;
+    }
+    l->seen = d->now;
+    pt_dispatch_act(d, (pt_dispatch_action){.kind = PT_ACTION_ASSIGN,
+                                            .worker = d->workers[worker].id,
+                                            .tile = l->tile,
+                                            .attempt = l->attempt});
+}
+
+void pt_worker_beat(pt_dispatch *d, uint32_t worker, const pt_dispatch_event *event)
+{
+    pt_worker_state *w = &d->workers[worker];
+    bool moved = event->progress != w->progress;
+    w->progress = event->progress;
+    for (size_t i = 0; i < event->held_count; i++) {
+        confirm(d, worker, &event->held[i]);
+    }
+    w->fresh = false;
+    uint32_t next;
+    for (uint32_t i = w->leases; i != PT_NONE; i = next) {
+        next = d->leases[i].of_worker.next;
+        if (!d->leases[i].answered && d->leases[i].seen + d->options.resend_after <= d->now) {
+            repeat(d, worker, i);
+        }
+    }
+    pt_worker_set_credit(d, worker, event->credit);
+    pt_worker_hear(d, worker, moved);
+}
