@@ -4,15 +4,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { BAR = 24 };
+enum { BAR = 24, BLOCK = 4096, COLUMNS = 80 };
 
 static struct console {
     bool quiet, json, terminal;
     pthread_mutex_t lock; /* of what follows, and of the order of lines */
-    char bar[200];        /* drawn now; empty: none */
+    char block[BLOCK];    /* the bar and the lines below it, drawn now; empty: none */
+    int lines;            /* of the block */
     double drawn_at;      /* seconds */
     int64_t tenth;        /* the last one that got a line */
 } console = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -24,15 +26,24 @@ double pt_console_clock(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Writes a whole line above the bar, if there is one. */
+/* Back to where the block begins, everything from there on erased. Under the lock. */
+static void erase_block(void)
+{
+    if (console.lines > 1) {
+        fprintf(stderr, "\033[%dA", console.lines - 1);
+    }
+    if (console.lines > 0) {
+        fputs("\r\033[J", stderr);
+    }
+}
+
+/* Writes a whole line above the block, if there is one. */
 static void write_line(const char *line)
 {
     pthread_mutex_lock(&console.lock);
-    if (console.bar[0]) {
-        fputs("\r\033[K", stderr);
-    }
+    erase_block();
     fputs(line, stderr);
-    fputs(console.bar, stderr);
+    fputs(console.block, stderr);
     fflush(stderr);
     pthread_mutex_unlock(&console.lock);
 }
@@ -125,28 +136,58 @@ static void format_left(double seconds, char *out, size_t size)
 static void format_progress(const pt_progress *p, char *out, size_t size)
 {
     char left[40];
-    double share = p->total > 0 ? (double)p->done / (double)p->total : 1;
-    format_left(share > 0 ? p->seconds * (1 - share) / share : 0, left, sizeof left);
-    snprintf(out, size, "%lld of %lld tiles, %lld objects, %.2f Mpx/s, %s left", (long long)p->done,
-             (long long)p->total, (long long)p->objects, p->seconds > 0 ? p->pixels / 1e6 / p->seconds : 0,
-             left);
+    char retries[40] = "";
+    double fresh = (double)(p->done - p->resumed), ahead = (double)(p->total - p->done);
+    double seconds = p->seconds > 0 ? p->seconds : 1;
+    format_left(fresh > 0 ? p->seconds * ahead / fresh : 0, left, sizeof left);
+    if (p->retries > 0) {
+        snprintf(retries, sizeof retries, "%lld retries, ", (long long)p->retries);
+    }
+    snprintf(out, size, "%lld of %lld tiles, %lld objects, %.1f tiles/s, %.2f Mpx/s, %s%s left",
+             (long long)p->done, (long long)p->total, (long long)p->objects, fresh / seconds,
+             p->pixels / 1e6 / seconds, retries, left);
 }
 
-static void draw_bar(const pt_progress *p, double now)
+/* Copies lines, each cut to the terminal's width: one that wraps could not be erased again. */
+static int cut_lines(const char *text, size_t width, char *out, size_t size)
+{
+    int lines = 1;
+    size_t used = 0, column = 0;
+    for (; *text && used + 1 < size; text++) {
+        lines += *text == '\n';
+        column = *text == '\n' ? 0 : column + 1;
+        if (column < width) {
+            out[used++] = *text;
+        }
+    }
+    out[used] = '\0';
+    return lines;
+}
+
+static size_t terminal_width(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : COLUMNS;
+}
+
+static void draw_block(const pt_progress *p, double now)
 {
     if (now - console.drawn_at < 0.1 && p->done < p->total) {
         return;
     }
-    char text[140];
+    char text[200];
     char bar[BAR + 1];
+    char block[BLOCK];
     int filled = p->total > 0 ? (int)(BAR * p->done / p->total) : BAR;
     memset(bar, '-', BAR);
     memset(bar, '#', (size_t)filled);
     bar[BAR] = '\0';
     format_progress(p, text, sizeof text);
+    snprintf(block, sizeof block, "[%s] %s%s", bar, text, p->details ? p->details : "");
     pthread_mutex_lock(&console.lock);
-    snprintf(console.bar, sizeof console.bar, "[%s] %s", bar, text);
-    fprintf(stderr, "\r\033[K%s", console.bar);
+    erase_block();
+    console.lines = cut_lines(block, terminal_width(), console.block, sizeof console.block);
+    fputs(console.block, stderr);
     fflush(stderr);
     pthread_mutex_unlock(&console.lock);
     console.drawn_at = now;
@@ -159,7 +200,7 @@ void pt_console_progress(const pt_progress *p)
         return;
     }
     if (console.terminal) {
-        draw_bar(p, now);
+        draw_block(p, now);
         return;
     }
     /* A tenth more done and a second gone, or ten seconds: neither floods nor silence. */
@@ -171,11 +212,14 @@ void pt_console_progress(const pt_progress *p)
     console.tenth = tenth;
     console.drawn_at = now;
     if (console.json) {
+        double seconds = p->seconds > 0 ? p->seconds : 1;
         PT_INFO("progress", PT_I("done", p->done), PT_I("tiles", p->total), PT_I("objects", p->objects),
-                PT_F("seconds", p->seconds));
+                PT_F("seconds", p->seconds), PT_F("tiles_per_s", (double)(p->done - p->resumed) / seconds),
+                PT_F("mpx_per_s", p->pixels / 1e6 / seconds), PT_I("queue", p->queue),
+                PT_I("retries", p->retries), PT_I("workers", p->workers));
         return;
     }
-    char text[140];
+    char text[200];
     format_progress(p, text, sizeof text);
     pt_console_line("%s", text);
 }
@@ -183,11 +227,10 @@ void pt_console_progress(const pt_progress *p)
 void pt_console_progress_end(void)
 {
     pthread_mutex_lock(&console.lock);
-    if (console.bar[0]) {
-        fputs("\r\033[K", stderr);
-        fflush(stderr);
-        console.bar[0] = '\0';
-    }
+    erase_block();
+    fflush(stderr);
+    console.block[0] = '\0';
+    console.lines = 0;
     pthread_mutex_unlock(&console.lock);
     console.tenth = 0;
 }

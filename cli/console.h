@@ -25,13 +25,16 @@ void pt_console_line(const char *format, ...) __attribute__((format(printf, 1, 2
 /* The error that ends the program: one line naming the command. */
 void pt_console_failure(const char *command, pt_status status);
 
-/* What lies behind, what lies ahead. `speed` is a text such as "3.4 Mpx/s". Draws a bar at most ten times a
- * second on a terminal; elsewhere writes a line after each tenth of the work and every 10 s. */
+/* What lies behind, what lies ahead. Draws a bar at most ten times a second on a terminal, with `details`
+ * below; elsewhere writes a line after each tenth of the work and every 10 s. */
 typedef struct pt_progress {
-    int64_t done, total;
+    int64_t done, total; /* tiles */
+    int64_t resumed;     /* of those done, before this start: no measure of speed */
     int64_t objects;
     double seconds; /* since the start */
     double pixels;  /* inferred so far */
+    int64_t queue, retries, workers;
+    const char *details; /* further lines, each begun by a newline; NULL: none */
 } pt_progress;
 void pt_console_progress(const pt_progress *progress);
 void pt_console_progress_end(void); /* removes the bar */

@@ -5,73 +5,58 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     LATTICE_WITHOUT_MODEL = 64, /* the largest stride of the models that are known */
-    WORKERS_MAX = 64,
     WIDE_DETECTIONS = 1000,
 };
 
 static const char *const nameless_classes[] = {"background", "object"};
 
+static pt_status wrong_engine(const char *text)
+{
+    return pt_error(PT_E_USAGE, "--engine %s: must be model, oracle:FILE, replay:DIR or null", text);
+}
+
 static pt_status parse_engine(pt_job *job)
 {
     const char *text = job->options->engine;
     if (strcmp(text, "model") == 0) {
-        job->kind = PT_JOB_MODEL;
+        job->kind = PT_ENGINE_MODEL;
+        return pt_ok();
+    }
+    if (strcmp(text, "null") == 0) {
+        job->kind = PT_ENGINE_NULL;
         return pt_ok();
     }
     const char *colon = strchr(text, ':');
     if (!colon || !colon[1]) {
-        return pt_error(PT_E_USAGE, "--engine %s: must be model, oracle:FILE or replay:DIR", text);
+        return wrong_engine(text);
     }
     job->argument = colon + 1;
     if (strncmp(text, "oracle:", 7) == 0) {
-        job->kind = PT_JOB_ORACLE;
+        job->kind = PT_ENGINE_ORACLE;
     } else if (strncmp(text, "replay:", 7) == 0) {
-        job->kind = PT_JOB_REPLAY;
+        job->kind = PT_ENGINE_REPLAY;
     } else {
-        return pt_error(PT_E_USAGE, "--engine %s: must be model, oracle:FILE or replay:DIR", text);
+        return wrong_engine(text);
     }
     return pt_ok();
+}
+
+static pt_status read_model(pt_job *job)
+{
+    if (!job->options->model) {
+        return job->kind == PT_ENGINE_MODEL ? pt_paths_no_model() : pt_ok();
+    }
+    PT_TRY(pt_paths_model(job->options->model, &job->model_path));
+    return pt_model_summary_read(job->model_path, &job->model);
 }
 
 /* docs/decisions/0008-caps.md */
 static int cap_of_detections(int64_t wanted, int models)
 {
     return wanted >= 0 ? (int)wanted : models > WIDE_DETECTIONS ? models : WIDE_DETECTIONS;
-}
-
-static pt_status open_engine(pt_job *job, const char *path)
-{
-    pt_engine_options options = pt_engine_defaults();
-    options.threads = (int)job->options->threads;
-    /* A higher threshold before NMS gives the same detections above it, for less work: only surer boxes
-     * suppress. */
-    options.score_threshold = (float)job->options->score;
-    pt_model_summary *summary = NULL;
-    PT_TRY(pt_model_summary_read(path, &summary));
-    if (job->options->score < 0) {
-        options.score_threshold = (float)summary->export_score;
-    }
-    options.max_proposals = (int)job->options->proposals;
-    options.max_detections = cap_of_detections(job->options->detections, summary->max_detections);
-    pt_model_summary_free(&summary);
-    return pt_engine_open(path, &options, &job->engine);
-}
-
-static pt_status open_model(pt_job *job)
-{
-    if (!job->options->model) {
-        return job->kind == PT_JOB_MODEL ? pt_paths_no_model() : pt_ok();
-    }
-    char *path = NULL;
-    PT_TRY(pt_paths_model(job->options->model, &path));
-    pt_status status =
-        job->kind == PT_JOB_MODEL ? open_engine(job, path) : pt_model_summary_read(path, &job->summary);
-    pt_free(path);
-    return status;
 }
 
 static uint8_t mean_byte(double mean)
@@ -82,21 +67,19 @@ static uint8_t mean_byte(double mean)
 
 static void take_model(pt_job *job)
 {
-    job->model = job->engine ? pt_engine_model(job->engine) : job->summary;
-    job->class_names = job->model ? job->model->class_names : nameless_classes;
-    job->class_count = job->model ? (size_t)job->model->class_count : 2;
-    job->lattice = job->model ? job->model->stride : LATTICE_WITHOUT_MODEL;
+    const pt_model_summary *m = job->model;
+    job->class_names = m ? m->class_names : nameless_classes;
+    job->class_count = m ? (size_t)m->class_count : 2;
+    job->lattice = m ? m->stride : LATTICE_WITHOUT_MODEL;
     for (int i = 0; i < 3; i++) {
-        job->fill[i] = job->model ? mean_byte(job->model->mean[i]) : 0;
+        job->fill[i] = m ? mean_byte(m->mean[i]) : 0;
     }
-    job->score = job->options->score >= 0 ? job->options->score : job->model ? job->model->export_score : 0;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    job->threads = job->engine                 ? pt_engine_threads(job->engine)
-                   : job->options->threads > 0 ? (int)job->options->threads
-                                               : (int)(cores > 0 ? cores : 1);
+    job->score = job->options->score >= 0 ? job->options->score : m ? m->export_score : 0;
+    job->proposals = (int)job->options->proposals;
+    job->detections = m ? cap_of_detections(job->options->detections, m->max_detections) : 0;
 }
 
-static pt_status scene_options(const pt_job *job, pt_scene_options *out)
+pt_status pt_job_scene_options(const pt_job *job, pt_scene_options *out)
 {
     const pt_run_options *o = job->options;
     pt_scene_options s = pt_scene_defaults();
@@ -141,7 +124,7 @@ static pt_status group_scenes(pt_job *job)
 {
     const pt_texts *scenes = &job->options->scenes;
     pt_scene_options options;
-    PT_TRY(scene_options(job, &options));
+    PT_TRY(pt_job_scene_options(job, &options));
     job->groups = pt_calloc(scenes->count, sizeof *job->groups);
     if (!job->groups) {
         return PT_NOMEM("the list of scenes");
@@ -161,13 +144,14 @@ pt_status pt_job_open(const pt_run_options *options, pt_job *out)
         status = pt_error(PT_E_USAGE, "no scene named; see pantile help");
     }
     if (status.code == PT_OK) {
-        status = open_model(&job);
+        status = read_model(&job);
     }
     if (status.code == PT_OK) {
         take_model(&job);
         status = group_scenes(&job);
     }
-    if (status.code == PT_OK && job.group_count > 1 && (job.kind == PT_JOB_REPLAY || options->dump_tiles)) {
+    if (status.code == PT_OK && job.group_count > 1 &&
+        (job.kind == PT_ENGINE_REPLAY || options->dump_tiles)) {
         status = pt_error(PT_E_USAGE,
                           "--dump-tiles and --engine replay: take one scene (or scenes that touch), "
                           "these are %zu apart",
@@ -183,28 +167,37 @@ pt_status pt_job_open(const pt_run_options *options, pt_job *out)
 
 void pt_job_close(pt_job *job)
 {
-    pt_engine_close(&job->engine);
-    pt_model_summary_free(&job->summary);
+    pt_model_summary_free(&job->model);
+    pt_free(job->model_path);
     pt_free(job->groups);
     memset(job, 0, sizeof *job);
 }
 
-pt_status pt_job_open_scene(const pt_job *job, size_t group, pt_scene **scene, pt_grid *grid)
+pt_status pt_job_paths(const pt_job *job, size_t group, const char ***paths, size_t *count)
 {
     const pt_texts *all = &job->options->scenes;
-    pt_scene_options options;
-    PT_TRY(scene_options(job, &options));
-    const char **paths = pt_calloc(all->count, sizeof *paths);
-    if (!paths) {
+    const char **found = pt_calloc(all->count, sizeof *found);
+    if (!found) {
         return PT_NOMEM("the list of scenes");
     }
-    size_t count = 0;
+    *count = 0;
     for (size_t i = 0; i < all->count; i++) {
         if (job->groups[i] == group) {
-            paths[count++] = all->items[i];
+            found[(*count)++] = all->items[i];
         }
     }
+    *paths = found;
+    return pt_ok();
+}
+
+pt_status pt_job_open_scene(const pt_job *job, size_t group, pt_scene **scene, pt_grid *grid)
+{
+    pt_scene_options options;
+    const char **paths;
+    size_t count;
     pt_scene *opened = NULL;
+    PT_TRY(pt_job_scene_options(job, &options));
+    PT_TRY(pt_job_paths(job, group, &paths, &count));
     pt_status status = pt_scene_open(paths, count, &options, &opened);
     pt_free(paths);
     if (status.code != PT_OK) {
@@ -219,40 +212,4 @@ pt_status pt_job_open_scene(const pt_job *job, size_t group, pt_scene **scene, p
     }
     *scene = opened;
     return status;
-}
-
-pt_status pt_job_detector(const pt_job *job, const pt_scene *scene, pt_detector **out)
-{
-    const pt_scene_info *info = pt_scene_describe(scene);
-    pt_rect whole = {0, 0, info->width, info->height};
-    pt_detector *detector = NULL;
-    switch (job->kind) {
-    case PT_JOB_MODEL:
-        PT_TRY(pt_detector_new_engine(job->engine, whole, &detector));
-        break;
-    case PT_JOB_ORACLE:
-        PT_TRY(pt_detector_new_oracle(job->argument, scene, &detector));
-        break;
-    case PT_JOB_REPLAY:
-        PT_TRY(pt_detector_new_replay(job->argument, whole, job->score, &detector));
-        break;
-    }
-    if (job->options->dump_tiles) {
-        pt_detector *inner = detector;
-        pt_status status = pt_detector_new_dump(job->options->dump_tiles, inner, &detector);
-        if (status.code != PT_OK) {
-            pt_detector_free(&inner);
-            return status;
-        }
-    }
-    *out = detector;
-    return pt_ok();
-}
-
-size_t pt_job_workers(const pt_job *job)
-{
-    if (job->kind == PT_JOB_MODEL) {
-        return 1;
-    }
-    return (size_t)(job->threads > WORKERS_MAX ? WORKERS_MAX : job->threads);
 }

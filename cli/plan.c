@@ -4,6 +4,7 @@
 #include "cli/help.h"
 #include "cli/job.h"
 #include "tiling/vectorise/vectorise.h"
+#include "worker/detect/detector.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -120,17 +121,53 @@ static pt_status count_tiles(pt_scene_reader *reader, const pt_grid *grid, estim
     return pt_ok();
 }
 
+static pt_status open_engine(const pt_job *job, pt_engine **out)
+{
+    pt_engine_options options = pt_engine_defaults();
+    options.threads = (int)job->options->threads;
+    options.score_threshold = (float)job->score;
+    options.max_proposals = job->proposals;
+    options.max_detections = job->detections;
+    PT_TRY(pt_engine_open(job->model_path, &options, out));
+    if (!pt_console_is_json()) {
+        pt_console_line("engine  %s, %d thread%s", pt_engine_backend(*out), pt_engine_threads(*out),
+                        pt_engine_threads(*out) == 1 ? "" : "s");
+    }
+    return pt_ok();
+}
+
+/* What a worker would open; *engine is opened for a model alone. */
+static pt_status open_detector(const pt_job *job, const pt_scene *scene, pt_engine **engine,
+                               pt_detector **out)
+{
+    const pt_scene_info *info = pt_scene_describe(scene);
+    pt_rect whole = {0, 0, info->width, info->height};
+    switch (job->kind) {
+    case PT_ENGINE_MODEL:
+        PT_TRY(open_engine(job, engine));
+        return pt_detector_new_engine(*engine, whole, out);
+    case PT_ENGINE_ORACLE:
+        return pt_detector_new_oracle(job->argument, scene, out);
+    case PT_ENGINE_REPLAY:
+        return pt_detector_new_replay(job->argument, whole, job->score, out);
+    case PT_ENGINE_NULL:
+        break;
+    }
+    return pt_error(PT_E_USAGE, "--engine null finds nothing, so there is nothing to measure");
+}
+
 /* Data tiles spread evenly over the scene, as no part of it speaks for the rest; fewer where one takes long.
  */
 static pt_status calibrate(const pt_job *job, const pt_scene *scene, pt_scene_reader *reader,
                            const pt_grid *grid, int64_t data, estimate *e)
 {
+    pt_engine *engine = NULL;
     pt_detector *detector = NULL;
     int64_t wanted = data < CALIBRATION_TILES ? data : CALIBRATION_TILES;
     int64_t seen = 0; /* data tiles */
     double start = pt_console_clock();
-    PT_TRY(pt_job_detector(job, scene, &detector));
-    pt_status status = pt_ok();
+    pt_status status;
+    PT_TRY_OUT(open_detector(job, scene, &engine, &detector));
     for (int64_t i = 0; i < pt_grid_count(grid) && e->calibrated < wanted; i++) {
         pt_area_state state;
         PT_TRY_OUT(pt_scene_reader_state(reader, pt_grid_window(grid, i), &state));
@@ -145,6 +182,7 @@ static pt_status calibrate(const pt_job *job, const pt_scene *scene, pt_scene_re
     }
 out:
     pt_detector_free(&detector);
+    pt_engine_close(&engine);
     return status;
 }
 
@@ -174,7 +212,7 @@ typedef struct forecast {
     double seconds, objects, output_bytes, memory_bytes;
 } forecast;
 
-static forecast conclude(const estimate *e, size_t workers)
+static forecast conclude(const estimate *e)
 {
     forecast f = {.memory_bytes = (double)e->peak_bytes};
     if (e->calibrated == 0) {
@@ -182,7 +220,7 @@ static forecast conclude(const estimate *e, size_t workers)
     }
     /* Reading and inferring overlap: the slower of both counts. */
     double slower = e->read_seconds > e->infer_seconds ? e->read_seconds : e->infer_seconds;
-    f.seconds = slower / e->timed_pixels * e->data_pixels / (double)workers;
+    f.seconds = slower / e->timed_pixels * e->data_pixels;
     f.objects = (double)e->objects / e->calibrated_core_pixels * e->core_pixels;
     double vertices = e->objects > 0 ? (double)e->vertices / (double)e->objects : 0;
     f.output_bytes = f.objects * (FEATURE_BYTES + VERTEX_BYTES * vertices);
@@ -238,7 +276,7 @@ static pt_status work(const pt_run_options *options)
     }
     if (status.code == PT_OK) {
         e.peak_bytes = peak_memory();
-        forecast f = conclude(&e, pt_job_workers(&job));
+        forecast f = conclude(&e);
         if (options->json) {
             status = print_json(&e, &f);
         } else {

@@ -5,36 +5,9 @@
 #include <jansson.h>
 #include <string.h>
 
-struct pt_report {
-    json_t *scenes;
-};
-
 static pt_status no_memory(void)
 {
     return PT_NOMEM("the report");
-}
-
-pt_status pt_report_new(pt_report **out)
-{
-    pt_report *report = pt_calloc(1, sizeof *report);
-    json_t *scenes = json_array();
-    if (!report || !scenes) {
-        pt_free(report);
-        json_decref(scenes);
-        return no_memory();
-    }
-    report->scenes = scenes;
-    *out = report;
-    return pt_ok();
-}
-
-void pt_report_free(pt_report **report)
-{
-    if (report && *report) {
-        json_decref((*report)->scenes);
-        pt_free(*report);
-        *report = NULL;
-    }
 }
 
 static json_t *reals(const double *values, size_t count)
@@ -55,14 +28,24 @@ static json_t *text(const char *value)
 
 static json_t *counts(const pt_assemble_report *r)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f}", "tiles",
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f}", "tiles",
                      (json_int_t)r->tiles, "done", (json_int_t)r->done, "empty", (json_int_t)r->empty,
-                     "outside", (json_int_t)r->outside, "failed", (json_int_t)r->failed, "retries",
-                     (json_int_t)r->retries, "capped", (json_int_t)r->capped, "detections",
-                     (json_int_t)r->stitch.detections, "objects", (json_int_t)r->objects, "merged",
-                     (json_int_t)r->stitch.merged, "too_small", (json_int_t)r->dropped, "too_large",
-                     (json_int_t)r->too_large, "waiting_peak", (json_int_t)r->stitch.waiting_peak,
-                     "read_seconds", r->read_seconds, "infer_seconds", r->infer_seconds);
+                     "outside", (json_int_t)r->outside, "failed", (json_int_t)r->failed, "capped",
+                     (json_int_t)r->capped, "detections", (json_int_t)r->stitch.detections, "objects",
+                     (json_int_t)r->objects, "merged", (json_int_t)r->stitch.merged, "too_small",
+                     (json_int_t)r->dropped, "too_large", (json_int_t)r->too_large, "waiting_peak",
+                     (json_int_t)r->stitch.waiting_peak, "read_seconds", r->read_seconds, "infer_seconds",
+                     r->infer_seconds);
+}
+
+/* Of the whole job; scenes do not know who had to try again. */
+static json_t *total_counts(const pt_report_facts *f)
+{
+    json_t *object = counts(f->totals);
+    json_object_set_new(object, "retries", json_integer((json_int_t)f->control->dispatch.retries));
+    json_object_set_new(object, "quarantined", json_integer((json_int_t)f->totals->failed));
+    json_object_set_new(object, "resumed", json_integer((json_int_t)f->control->resumed));
+    return object;
 }
 
 static json_t *failed_tiles(const pt_assemble_report *r)
@@ -78,25 +61,66 @@ static json_t *failed_tiles(const pt_assemble_report *r)
     return array;
 }
 
-pt_status pt_report_scene(pt_report *report, const pt_job *job, const pt_scene_info *info,
-                          const pt_grid *grid, const pt_assemble_report *result)
+static json_t *scene(const pt_job *job, const pt_run_group *group)
 {
     char crs[128];
-    if (!report) {
-        return pt_ok();
-    }
+    const pt_scene_info *info = pt_scene_describe(group->scene);
+    const pt_assemble_report *result = pt_assembler_report(group->assembler);
     pt_job_crs_name(info, crs, sizeof crs);
     double native_gsd[2] = {info->native_gsd_x, info->native_gsd_y};
-    json_t *scene =
-        json_pack("{s:o,s:s,s:s,s:o,s:[I,I],s:[I,I],s:o,s:f,s:[i,i,i],s:o,s:o,s:I,s:I,s:[i,i,i],s:o,s:o}",
-                  "path", text(info->path), "driver", info->driver, "type", info->type, "crs", text(crs),
-                  "native_size", (json_int_t)info->native_width, (json_int_t)info->native_height, "size",
-                  (json_int_t)info->width, (json_int_t)info->height, "native_gsd", reals(native_gsd, 2),
-                  "gsd", info->gsd, "bands", info->bands[0], info->bands[1], info->bands[2], "range_lo",
-                  reals(info->range_lo, 3), "range_hi", reals(info->range_hi, 3), "tile",
-                  (json_int_t)grid->tile, "overlap", (json_int_t)grid->overlap, "fill", job->fill[0],
-                  job->fill[1], job->fill[2], "counts", counts(result), "failed_tiles", failed_tiles(result));
-    return json_array_append_new(report->scenes, scene) == 0 ? pt_ok() : no_memory();
+    return json_pack("{s:o,s:s,s:s,s:o,s:[I,I],s:[I,I],s:o,s:f,s:[i,i,i],s:o,s:o,s:I,s:I,s:[i,i,i],s:o,s:o}",
+                     "path", text(info->path), "driver", info->driver, "type", info->type, "crs", text(crs),
+                     "native_size", (json_int_t)info->native_width, (json_int_t)info->native_height, "size",
+                     (json_int_t)info->width, (json_int_t)info->height, "native_gsd", reals(native_gsd, 2),
+                     "gsd", info->gsd, "bands", info->bands[0], info->bands[1], info->bands[2], "range_lo",
+                     reals(info->range_lo, 3), "range_hi", reals(info->range_hi, 3), "tile",
+                     (json_int_t)group->grid.tile, "overlap", (json_int_t)group->grid.overlap, "fill",
+                     job->fill[0], job->fill[1], job->fill[2], "counts", counts(result), "failed_tiles",
+                     failed_tiles(result));
+}
+
+static json_t *scenes(const pt_report_facts *f)
+{
+    json_t *array = json_array();
+    for (size_t g = 0; g < f->scenes->count; g++) {
+        json_array_append_new(array, scene(f->job, &f->scenes->groups[g]));
+    }
+    return array;
+}
+
+/* Adds a tile to its worker's entry, made when first met. */
+static pt_status add_tile(void *user, const pt_settlement *s)
+{
+    json_t *workers = user;
+    const char *name = s->worker && *s->worker ? s->worker : "nobody";
+    json_t *entry = json_object_get(workers, name);
+    if (!entry) {
+        entry = json_pack("{s:I,s:f,s:f}", "tiles", (json_int_t)0, "read_seconds", 0.0, "infer_seconds", 0.0);
+        if (!entry || json_object_set_new(workers, name, entry) != 0) {
+            return no_memory();
+        }
+    }
+    json_t *tiles = json_object_get(entry, "tiles");
+    json_t *read = json_object_get(entry, "read_seconds");
+    json_t *infer = json_object_get(entry, "infer_seconds");
+    json_integer_set(tiles, json_integer_value(tiles) + 1);
+    json_real_set(read, json_real_value(read) + s->read_seconds);
+    json_real_set(infer, json_real_value(infer) + s->infer_seconds);
+    return pt_ok();
+}
+
+static json_t *control(const pt_control_snapshot *c)
+{
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:I,s:I,s:I}", "workers_joined",
+                     (json_int_t)c->joined_workers, "workers_lost", (json_int_t)c->lost_workers,
+                     "workers_refused", (json_int_t)c->refused_workers, "assigned",
+                     (json_int_t)c->dispatch.assigned, "speculated", (json_int_t)c->dispatch.speculated,
+                     "wasted", (json_int_t)c->dispatch.wasted, "duplicates", (json_int_t)c->duplicates,
+                     "strikes", (json_int_t)c->dispatch.strikes, "alarms", (json_int_t)c->dispatch.alarms,
+                     "commits", (json_int_t)c->commits, "commit_seconds", c->ledger_seconds, "messages_sent",
+                     (json_int_t)c->link.sent, "messages_received", (json_int_t)c->link.received,
+                     "peers_expelled", (json_int_t)c->link.expelled, "peers_denied",
+                     (json_int_t)c->link.denied);
 }
 
 static json_t *model(const pt_job *job)
@@ -108,37 +132,43 @@ static json_t *model(const pt_job *job)
                      job->model->architecture, "sha256", job->model->sha256, "gsd", job->model->gsd);
 }
 
-static json_t *build(const pt_report *report, const pt_job *job, const pt_assemble_report *totals,
-                     double seconds)
+static json_t *build(const pt_report_facts *f, json_t *workers)
 {
-    const pt_run_options *o = job->options;
-    return json_pack("{s:s,s:o,s:s,s:o,s:i,s:o,s:f,s:f,s:f,s:b,s:o,s:f,s:O}", "pantile", PANTILE_VERSION,
-                     "model", model(job), "engine", o->engine, "backend",
-                     job->engine ? text(pt_engine_backend(job->engine)) : json_null(), "threads",
-                     job->threads, "output", text(o->output), "score", job->score, "min_area", o->min_area,
-                     "simplify", o->simplify, "square", o->square, "counts", counts(totals), "seconds",
-                     seconds, "scenes", report->scenes);
+    const pt_run_options *o = f->job->options;
+    const pt_worker_view *first = f->control->worker_count > 0 ? &f->control->workers[0] : NULL;
+    return json_pack("{s:s,s:o,s:s,s:o,s:i,s:o,s:f,s:f,s:f,s:b,s:o,s:o,s:O,s:f,s:o}", "pantile",
+                     PANTILE_VERSION, "model", model(f->job), "engine", o->engine, "backend",
+                     text(first ? first->backend : NULL), "threads", first ? first->threads : 0, "output",
+                     text(o->output), "score", f->job->score, "min_area", o->min_area, "simplify",
+                     o->simplify, "square", o->square, "counts", total_counts(f), "control",
+                     control(f->control), "workers", workers, "seconds", f->seconds, "scenes", scenes(f));
 }
 
-pt_status pt_report_write(pt_report *report, const pt_job *job, const pt_assemble_report *totals,
-                          double seconds)
+static pt_status save(const pt_run_options *o, const json_t *root)
 {
-    if (!report) {
+    pt_outfile file;
+    PT_TRY(pt_outfile_open(o->report, o->overwrite || o->resume, &file));
+    /* A failed write stays in the stream's error flag, which commit reads. */
+    (void)json_dumpf(root, file.stream, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+    fputc('\n', file.stream);
+    pt_status status = pt_outfile_commit(&file);
+    pt_outfile_close(&file);
+    return status;
+}
+
+pt_status pt_report_write(const pt_report_facts *facts)
+{
+    if (!facts->job->options->report) {
         return pt_ok();
     }
-    pt_outfile file;
-    json_t *root = build(report, job, totals, seconds);
-    if (!root) {
-        return no_memory();
-    }
-    pt_status status = pt_outfile_open(job->options->report, job->options->overwrite, &file);
+    json_t *workers = json_object();
+    json_t *root = NULL;
+    pt_status status = workers ? pt_ledger_list(facts->ledger, add_tile, workers) : no_memory();
     if (status.code == PT_OK) {
-        /* A failed write stays in the stream's error flag, which commit reads. */
-        (void)json_dumpf(root, file.stream, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
-        fputc('\n', file.stream);
-        status = pt_outfile_commit(&file);
-        pt_outfile_close(&file);
+        root = build(facts, workers);
+        status = root ? save(facts->job->options, root) : no_memory();
     }
+    json_decref(workers);
     json_decref(root);
     return status;
 }

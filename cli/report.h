@@ -1,18 +1,22 @@
-/* What was run, with which values, and how it went, as JSON beside the output. */
+/* The JSON report of a run: what was run, with which values, by whom, and how it went. */
 #ifndef PANTILE_CLI_REPORT_H
 #define PANTILE_CLI_REPORT_H
 
 #include "cli/job.h"
-#include "coordinator/assemble/assemble.h"
+#include "cli/run_scenes.h"
+#include "coordinator/control/control.h"
+#include "coordinator/ledger/ledger.h"
 
-typedef struct pt_report pt_report;
+typedef struct pt_report_facts {
+    const pt_job *job;
+    const pt_run_scenes *scenes;
+    const pt_assemble_report *totals;
+    const pt_control_snapshot *control; /* after the last tile */
+    pt_ledger *ledger;
+    double seconds; /* of the whole run */
+} pt_report_facts;
 
-/* NULL in place of a report is accepted by all but pt_report_new: nothing is noted. */
-pt_status pt_report_new(pt_report **out);
-pt_status pt_report_scene(pt_report *report, const pt_job *job, const pt_scene_info *info,
-                          const pt_grid *grid, const pt_assemble_report *result);
-pt_status pt_report_write(pt_report *report, const pt_job *job, const pt_assemble_report *totals,
-                          double seconds);
-void pt_report_free(pt_report **report);
+/* To options.report; nothing when none is wanted. */
+pt_status pt_report_write(const pt_report_facts *facts);
 
 #endif

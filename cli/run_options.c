@@ -84,7 +84,7 @@
          .most = 1024,                                                                                       \
          .words = "",                                                                                        \
          .config = true,                                                                                     \
-         .help = "threads [all cores]"},                                                                     \
+         .help = "threads of this machine, shared by its workers [all cores]"},                              \
         {.name = "tile",                                                                                     \
          .value = "PX",                                                                                      \
          .kind = PT_OPTION_INTEGER,                                                                          \
@@ -149,11 +149,11 @@
          .value = "WHAT",                                                                                    \
          .kind = PT_OPTION_TEXT,                                                                             \
          .offset = AT(engine),                                                                               \
-         .words = "model oracle: replay:",                                                                   \
+         .words = "model oracle: replay: null",                                                              \
          .rare = true,                                                                                       \
          .config = true,                                                                                     \
          .help = "who detects: model; oracle:FILE, the truth from a vector file; replay:DIR, another "       \
-                 "program's detections (docs/replay.md) [model]"},                                           \
+                 "program's detections (docs/replay.md); null, nobody, to measure the rest [model]"},        \
         {.name = "quiet",                                                                                    \
          .letter = 'q',                                                                                      \
          .kind = PT_OPTION_FLAG,                                                                             \
@@ -200,6 +200,35 @@ const pt_option pt_run_option_table[] = {
      .help = "write what was run, with which values, and how it went"},
     {.name = "dump-tiles", .value = "DIR", .kind = PT_OPTION_TEXT, .offset = AT(dump_tiles), .rare = true,
      .help = "write each window as DIR/<tile>.ppm for other programs (docs/replay.md)"},
+    {.name = "on-read-error", .value = "WHAT", .kind = PT_OPTION_TEXT, .offset = AT(on_read_error),
+     .words = "quarantine fail", .strict = true, .rare = true, .config = true,
+     .help = "a tile that cannot be read after three tries is left out (quarantine), or fails the job (fail) [quarantine]"},
+    {.name = "workers", .letter = 'w', .value = "N", .kind = PT_OPTION_INTEGER, .offset = AT(workers), .least = 1, .most = 1024,
+     .words = "", .config = true, .help = "worker processes on this machine (of each rank under mpirun) [1]"},
+    {.name = "no-local-worker", .kind = PT_OPTION_FLAG, .offset = AT(no_local_worker), .rare = true, .config = true,
+     .help = "only coordinate: workers come from outside (docs/clusters.md)"},
+    {.name = "wait", .value = "S", .kind = PT_OPTION_REAL, .offset = AT(wait), .least = 0, .most = 1e9, .words = "",
+     .rare = true, .config = true, .help = "fail after so many seconds without any worker; 0: wait for ever [600]"},
+    {.name = "listen", .value = "ENDPOINT", .kind = PT_OPTION_TEXT, .offset = AT(listen), .words = "tcp:// ipc://", .rare = true,
+     .config = true, .help = "where workers connect, as in tcp://0.0.0.0:5555 [a free port of the loopback address]"},
+    {.name = "keys", .value = "FILE", .kind = PT_OPTION_TEXT, .offset = AT(keys), .rare = true, .config = true,
+     .help = "the coordinator's key pair, from pantile keygen [made for the job]"},
+    {.name = "allow", .value = "FILE", .kind = PT_OPTION_TEXT, .offset = AT(allow), .rare = true, .config = true,
+     .help = "public keys of outside workers that may join, one a line"},
+    {.name = "insecure", .kind = PT_OPTION_FLAG, .offset = AT(insecure), .rare = true,
+     .help = "neither keys nor encryption, on any address: for networks that nobody else can reach"},
+    {.name = "root", .value = "DIR", .kind = PT_OPTION_TEXT, .offset = AT(root), .rare = true, .config = true,
+     .help = "folder that holds all inputs; workers elsewhere name theirs by their own --root [/]"},
+    {.name = "ship-pixels", .kind = PT_OPTION_FLAG, .offset = AT(ship_pixels), .rare = true, .config = true,
+     .help = "send pixels to workers that cannot read the scene themselves"},
+    {.name = "job-dir", .value = "DIR", .kind = PT_OPTION_TEXT, .offset = AT(job_dir), .rare = true,
+     .help = "where the job's ledger lives [OUT.pantile]"},
+    {.name = "resume", .kind = PT_OPTION_FLAG, .offset = AT(resume),
+     .help = "go on with an interrupted job"},
+    {.name = "coverage", .value = "GEOJSON", .kind = PT_OPTION_TEXT, .offset = AT(coverage), .rare = true, .config = true,
+     .help = "write what became of each tile, as polygons"},
+    {.name = "metrics", .value = "HOST:PORT", .kind = PT_OPTION_TEXT, .offset = AT(metrics), .words = "127.0.0.1:9464",
+     .rare = true, .config = true, .help = "serve Prometheus metrics there while the job runs"},
 };
 
 const pt_option pt_plan_option_table[] = {
@@ -216,6 +245,10 @@ pt_run_options pt_run_defaults(void)
                             .overlap = 256,
                             .score = -1,
                             .simplify = -1,
+                            .on_read_error = "quarantine",
+                            .workers = 1,
+                            .wait = 600,
+                            .root = "/",
                             .detections = -1};
 }
 

@@ -78,6 +78,13 @@ pt_status pt_stop_watch(void)
     return pt_ok();
 }
 
+void pt_stop_drain_too(void)
+{
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
 static void leave(int number)
 {
     _exit(128 + number);
@@ -99,6 +106,11 @@ int pt_stop_signal(void)
     return number;
 }
 
+const char *pt_stop_name(int number)
+{
+    return number == SIGINT ? "SIGINT" : number == SIGTERM ? "SIGTERM" : "SIGUSR1";
+}
+
 void pt_stop_call(pt_stop_function *stop, void *user)
 {
     pthread_mutex_lock(&watch.lock);
@@ -113,7 +125,6 @@ void pt_stop_call(pt_stop_function *stop, void *user)
 pt_status pt_stop_check(void)
 {
     int number = pt_stop_signal();
-    return number ? pt_error(PT_E_STOPPED, "stopped by %s; nothing was written",
-                             number == SIGINT ? "SIGINT" : "SIGTERM")
+    return number ? pt_error(PT_E_STOPPED, "stopped by %s; nothing was written", pt_stop_name(number))
                   : pt_ok();
 }

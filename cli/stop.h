@@ -11,8 +11,13 @@ pt_status pt_stop_watch(void);
  * process with the same exit code. */
 void pt_stop_at_once(void);
 
+/* SIGUSR1 from here on like the other two: mpirun forwards it at once and leaves time, Slurm sends it before
+ * a time limit (--signal=USR1@60). After pt_stop_watch. */
+void pt_stop_drain_too(void);
+
 /* The signal that came, or 0. */
 int pt_stop_signal(void);
+const char *pt_stop_name(int number); /* "SIGINT", ... */
 
 /* `stop` is called once from the watching thread when a signal comes, at once when one has come already;
  * NULL: nobody. The call returns only when no earlier `stop` is running any more, so that what it used may be

@@ -1,0 +1,167 @@
+#include "cli/run_local.h"
+
+#include "worker/supervise/supervise.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct pt_run_local {
+    pthread_t thread;
+    pt_run_local_options options;
+    char threads[16];
+    const char **arguments; /* owned; the texts are borrowed */
+    size_t count;
+    atomic_int drain;
+    int wake; /* eventfd: look at drain */
+    int over; /* eventfd: no worker is left, and status is set */
+    pt_status status;
+};
+
+int pt_run_local_threads(const pt_run_options *options, int cores)
+{
+    int64_t all = options->threads > 0 ? options->threads : cores;
+    int64_t each = all / options->workers;
+    return each > 1 ? (int)each : 1;
+}
+
+static void add(pt_run_local *local, const char *name, const char *value)
+{
+    local->arguments[local->count++] = name;
+    if (value) {
+        local->arguments[local->count++] = value;
+    }
+}
+
+/* What a worker of ours may open is what the user named: files below the root, and these very URLs. */
+static void add_urls(pt_run_local *local, const pt_run_options *o)
+{
+    for (size_t i = 0; i < o->scenes.count; i++) {
+        if (strncmp(o->scenes.items[i], "/vsi", 4) == 0) {
+            add(local, "--url", o->scenes.items[i]);
+        }
+    }
+    if (o->aoi && strncmp(o->aoi, "/vsi", 4) == 0) {
+        add(local, "--url", o->aoi);
+    }
+}
+
+static pt_status make_arguments(pt_run_local *local)
+{
+    enum { FIXED = 16 };
+    const pt_run_options *o = local->options.run;
+    local->arguments = pt_calloc(FIXED + 2 * (o->scenes.count + 1), sizeof *local->arguments);
+    if (!local->arguments) {
+        return PT_NOMEM("the workers' arguments");
+    }
+    snprintf(local->threads, sizeof local->threads, "%d", pt_run_local_threads(o, local->options.cores));
+    add(local, "--connect", local->options.endpoint);
+    add(local, "--threads", local->threads);
+    add(local, "--root", o->root);
+    add_urls(local, o);
+    if (o->dump_tiles) {
+        add(local, "--dump-tiles", o->dump_tiles);
+    }
+    if (o->console.log) {
+        add(local, "--log", o->console.log);
+    }
+    if (o->console.quiet) {
+        add(local, "--quiet", NULL);
+    }
+    for (int i = 0; i < o->console.verbose && i < 2; i++) {
+        add(local, "--verbose", NULL);
+    }
+    return pt_ok();
+}
+
+static void wake(int eventfd)
+{
+    uint64_t one = 1;
+    (void)!write(eventfd, &one, sizeof one); /* full: whoever waits is awake anyway */
+}
+
+static void *supervise(void *user)
+{
+    pt_run_local *local = user;
+    pt_supervise_options options = pt_supervise_defaults();
+    pt_supervise_report report = {0};
+    options.arguments = local->arguments;
+    options.argument_count = local->count;
+    options.workers = (int)local->options.run->workers;
+    options.keys = local->options.keys;
+    options.server = local->options.server;
+    options.drain = &local->drain;
+    options.wake_fd = local->wake;
+    local->status = pt_supervise(&options, &report);
+    wake(local->over);
+    PT_DEBUG("no local worker is left", PT_I("started", report.started), PT_I("died", report.died),
+             PT_I("killed", report.killed), PT_S("status", pt_code_name(local->status.code)));
+    if (local->options.ended) {
+        local->options.ended(local->options.user, local->status);
+    }
+    return NULL;
+}
+
+static void dispose(pt_run_local *local)
+{
+    if (local->wake >= 0) {
+        close(local->wake);
+    }
+    if (local->over >= 0) {
+        close(local->over);
+    }
+    pt_free(local->arguments);
+    pt_free(local);
+}
+
+pt_status pt_run_local_start(const pt_run_local_options *options, pt_run_local **out)
+{
+    pt_run_local *local = pt_calloc(1, sizeof *local);
+    if (!local) {
+        return PT_NOMEM("the local workers");
+    }
+    local->options = *options;
+    local->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    local->over = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pt_status status = local->wake >= 0 && local->over >= 0
+                           ? make_arguments(local)
+                           : pt_error(PT_E_NOMEM, "no eventfd for the workers: %s", strerror(errno));
+    int error = status.code == PT_OK ? pthread_create(&local->thread, NULL, supervise, local) : 0;
+    if (error) {
+        status = pt_error(PT_E_NOMEM, "no thread to watch over the workers: %s", strerror(error));
+    }
+    if (status.code != PT_OK) {
+        dispose(local);
+        return status;
+    }
+    *out = local;
+    return status;
+}
+
+void pt_run_local_ask(pt_run_local *local, pt_run_local_wish wish)
+{
+    atomic_store(&local->drain, (int)wish);
+    wake(local->wake);
+}
+
+pt_status pt_run_local_wait(pt_run_local *local, double seconds)
+{
+    struct pollfd over = {.fd = local->over, .events = POLLIN};
+    while (poll(&over, 1, seconds < 0 ? -1 : (int)(seconds * 1000)) < 0 && errno == EINTR) {
+    }
+    return over.revents ? local->status : pt_error(PT_E_STOPPED, "workers are still at work");
+}
+
+void pt_run_local_join(pt_run_local **local)
+{
+    if (*local) {
+        pt_run_local_ask(*local, PT_RUN_LOCAL_KILL);
+        pthread_join((*local)->thread, NULL);
+        dispose(*local);
+        *local = NULL;
+    }
+}

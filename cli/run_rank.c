@@ -1,0 +1,40 @@
+#include "cli/run_coordinate.h"
+
+#include "cli/run_local.h"
+#include "cli/stop.h"
+
+#include <string.h>
+
+static void drain(void *user)
+{
+    pt_run_local_ask(user, PT_RUN_LOCAL_DRAIN);
+}
+
+static pt_status work(const pt_run_options *options, const pt_launch *launch, const pt_invitation *invitation)
+{
+    pt_run_local *local = NULL;
+    bool secure = invitation->server.text[0] != '\0';
+    PT_TRY(pt_run_local_start(&(pt_run_local_options){.run = options,
+                                                      .endpoint = invitation->endpoint,
+                                                      .keys = secure ? &invitation->worker : NULL,
+                                                      .server = secure ? &invitation->server : NULL,
+                                                      .cores = pt_launch_cores(launch)},
+                              &local));
+    pt_stop_call(drain, local);
+    pt_status status = pt_run_local_wait(local, -1);
+    pt_stop_call(NULL, NULL);
+    pt_run_local_join(&local);
+    return status;
+}
+
+pt_status pt_run_rank(const pt_run_options *options, const pt_launch *launch)
+{
+    pt_invitation invitation = {.failed = false};
+    PT_TRY(pt_launch_share(launch, &invitation));
+    pt_status status = pt_ok();
+    if (options && !invitation.failed) {
+        status = pt_context(work(options, launch, &invitation), "rank %d", launch->rank);
+    }
+    pt_key_pair_wipe(&invitation.worker);
+    return status;
+}
