@@ -1,8 +1,8 @@
-#define _GNU_SOURCE /* sched_getaffinity */
 #include "coordinator/launch/launch.h"
 
+#include "coordinator/launch/cores.h"
+
 #include <mpi.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,46 +50,16 @@ static pt_status mpi_error(int error, const char *what)
         }                                                                                                    \
     } while (0)
 
-static void own_cores(cpu_set_t *cores)
-{
-    CPU_ZERO(cores);
-    if (sched_getaffinity(0, sizeof *cores, cores) != 0 || CPU_COUNT(cores) == 0) {
-        long online = sysconf(_SC_NPROCESSORS_ONLN);
-        for (long i = 0; i < online && i < CPU_SETSIZE; i++) {
-            CPU_SET((int)i, cores);
-        }
-    }
-}
-
-/* Launchers bind ranks to cores, to sockets or not at all: each core is divided among the ranks that may use
- * it. Where that leaves fractions, every second (third, ...) rank gets one core more. */
-static int fair_share(const cpu_set_t *sets, int rank, int ranks)
-{
-    double share = 0;
-    for (int core = 0; core < CPU_SETSIZE; core++) {
-        int users = 0;
-        for (int r = 0; r < ranks; r++) {
-            users += CPU_ISSET(core, &sets[r]) != 0;
-        }
-        share += CPU_ISSET(core, &sets[rank]) ? 1.0 / users : 0;
-    }
-    enum { ROUNDING = 1000000 }; /* 1/3 three times is one */
-    int64_t millionths = (int64_t)(share * ROUNDING + 0.5);
-    int cores = (int)((rank + 1) * millionths / ROUNDING - rank * millionths / ROUNDING);
-    return cores > 1 ? cores : 1;
-}
-
 static pt_status share_cores(MPI_Comm host, pt_launch *launch)
 {
-    cpu_set_t mine;
-    own_cores(&mine);
-    cpu_set_t *all = pt_calloc((size_t)launch->local_size, sizeof *all);
+    pt_cores mine = pt_launch_own_cores();
+    pt_cores *all = pt_calloc((size_t)launch->local_size, sizeof *all);
     if (!all) {
         return PT_NOMEM("the cores of the host's ranks");
     }
     int error = MPI_Allgather(&mine, (int)sizeof mine, MPI_BYTE, all, (int)sizeof mine, MPI_BYTE, host);
     if (error == MPI_SUCCESS) {
-        launch->cores = fair_share(all, launch->local_rank, launch->local_size);
+        launch->cores = pt_launch_fair_share(all, launch->local_rank, launch->local_size);
     }
     pt_free(all);
     return error == MPI_SUCCESS ? pt_ok() : mpi_error(error, "gathering the host's cores");
@@ -113,11 +83,10 @@ static pt_status find_place(pt_launch *launch)
 pt_status pt_launch_begin(pt_launch *out)
 {
     pt_launch launch = {.size = 1, .local_size = 1, .hosts = 1};
-    cpu_set_t cores;
     int rank;
     if (!pt_launch_foresee(&rank)) {
-        own_cores(&cores);
-        launch.cores = CPU_COUNT(&cores);
+        pt_cores cores = pt_launch_own_cores();
+        launch.cores = pt_launch_count_cores(&cores);
         *out = launch;
         return pt_ok();
     }

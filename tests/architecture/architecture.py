@@ -52,6 +52,7 @@ PUBLIC = {
     "tiling/instance": ["instance.h", "feature.h", "georef.h"],
     "coordinator/protocol": ["link.h", "message.h", "job_spec.h", "keys.h"],
     "coordinator/assemble": ["assemble.h", "feed.h", "coverage.h"],
+    "coordinator/service": ["metrics.h"],
     "worker/detect": ["detector.h"],
     "worker/job": ["worker_job.h"],
 }
