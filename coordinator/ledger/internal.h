@@ -97,7 +97,10 @@ void pt_tile_row_read(sqlite3_stmt *statement, pt_tile_row *out);
 bool pt_tile_row_payload(sqlite3_stmt *statement, pt_tile_row *row);
 
 /* verify.c */
-pt_status pt_ledger_shrink(pt_ledger *ledger); /* without the results of a job that is done */
+/* Pages that lost rows would only look like tiles that nobody has settled. */
+pt_status pt_ledger_check_quickly(pt_ledger *ledger);
+/* Drops the results of a job that is done and gives their space back; a failure is only logged. */
+void pt_ledger_shrink(pt_ledger *ledger);
 
 pt_status pt_ledger_damaged(const pt_ledger *ledger, const char *what);
 

@@ -86,10 +86,10 @@ static pt_status first_epoch(const pt_ledger *new, bool overwrite, uint32_t *epo
         status = in_the_way(old, new->spec_hash);
     } else if (status.code == PT_OK) {
         *epoch = old->epoch + (old->epoch < UINT32_MAX);
-    } else if (overwrite) {
-        status = pt_ok(); /* whatever it was, it goes */
-    } else if (status.code == PT_E_INPUT) {
+    } else if (status.code == PT_E_INPUT || status.code == PT_E_UNSUPPORTED) {
+        /* Whatever it is that lies there, it goes, or is in the way. */
         status.code = PT_E_EXISTS;
+        status = overwrite ? pt_ok() : status;
     }
     pt_ledger_close(&old);
     return status;
@@ -207,9 +207,11 @@ pt_status pt_ledger_resume(const char *dir, const pt_job_spec *spec, pt_ledger *
     l->lock = lock;
     lock = -1;
     PT_TRY_OUT(check_same(l, spec));
-    PT_TRY_OUT(raise_epoch(l));
+    PT_TRY_OUT(pt_ledger_check_quickly(l));
     if (l->state == PT_JOB_DONE) {
-        PT_TRY_OUT(pt_ledger_shrink(l)); /* where the last end was cut short */
+        pt_ledger_shrink(l); /* where the last end was cut short */
+    } else {
+        PT_TRY_OUT(raise_epoch(l));
     }
     *out = l;
     l = NULL;

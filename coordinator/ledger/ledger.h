@@ -31,10 +31,11 @@ typedef enum pt_job_state {
 pt_status pt_ledger_create(const char *dir, const pt_job_spec *spec, bool overwrite, pt_ledger **out);
 /* PT_E_INPUT: no job there, a damaged ledger, or another job: the message lists the fields that differ with
  * both values, and each is also logged as a warning, for a message has an end. PT_E_UNSUPPORTED: a ledger of
- * another version. Raises the epoch and makes it durable. A job that is done stays done. */
+ * another version. Raises the epoch and makes it durable; a job that is done stays as it is. */
 pt_status pt_ledger_resume(const char *dir, const pt_job_spec *spec, pt_ledger **out);
 /* Never makes or changes anything, and keeps coordinators out until closed. PT_E_INPUT, PT_E_UNSUPPORTED as
- * above; PT_E_EXISTS: a coordinator is at work in it. */
+ * above; PT_E_EXISTS: a coordinator is at work in it, or a job whose coordinator died is being read already.
+ */
 pt_status pt_ledger_read(const char *dir, pt_ledger **out);
 void pt_ledger_close(pt_ledger **ledger);
 
@@ -63,7 +64,7 @@ typedef struct pt_settlement {
 /* One transaction, synced when this returns PT_OK, and otherwise there as a whole or not at all, as the next
  * start will show. PT_E_INTERNAL: a tile that is settled already or not of the job, a digest that is not the
  * payload's; nothing of the batch is there. PT_E_NOSPACE: the disk is full; PT_E_WRITE: anything else. After
- * these two every further call but close returns the same: a sync that failed must never be tried again, for
+ * these two every further write returns the same: a sync that failed must never be tried again, for
  * the kernel may have dropped what it could not write. */
 pt_status pt_ledger_record(pt_ledger *ledger, const pt_settlement *items, size_t count);
 /* In place of what was known of the tile before; errors as above. */

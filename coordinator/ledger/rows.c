@@ -206,13 +206,11 @@ static pt_status walk_strikes(pt_ledger *l, pt_strike_sink *sink, void *user)
 
 pt_status pt_ledger_replay(pt_ledger *ledger, pt_settlement_sink *settled, pt_strike_sink *struck, void *user)
 {
-    PT_TRY(ledger->failed);
     PT_TRY(walk_tiles(ledger, ledger->state == PT_JOB_RUNNING, settled, user));
     return walk_strikes(ledger, struck, user);
 }
 
 pt_status pt_ledger_list(pt_ledger *ledger, pt_settlement_sink *sink, void *user)
 {
-    PT_TRY(ledger->failed);
     return walk_tiles(ledger, false, sink, user);
 }

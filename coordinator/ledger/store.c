@@ -58,10 +58,14 @@ static const char *const statements[PT_LEDGER_STATEMENTS] = {
 
 pt_status pt_ledger_damaged(const pt_ledger *ledger, const char *what)
 {
-    return pt_error(PT_E_INPUT,
-                    "%s is damaged (%s): nothing in it can be relied on; begin anew with "
-                    "--overwrite",
-                    ledger->path, what);
+    pt_status status = pt_error(PT_E_INPUT,
+                                "%s is damaged (%s): nothing in it can be relied on; begin anew with "
+                                "--overwrite",
+                                ledger->path, what);
+    for (char *c = status.message; *c; c++) { /* what was found there may be anything, a message is a line */
+        *c = (unsigned char)*c < ' ' ? ' ' : *c;
+    }
+    return status;
 }
 
 static pt_status input_output_error(const pt_ledger *ledger, int rc)
@@ -95,6 +99,8 @@ pt_status pt_store_error(const pt_ledger *ledger, int rc)
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return pt_ledger_damaged(ledger, sqlite3_errstr(rc));
+    case SQLITE_ERROR: /* our statements are constant: it is the tables that are not what they were */
+        return pt_ledger_damaged(ledger, sqlite3_errmsg(ledger->db));
     case SQLITE_NOMEM:
         return PT_NOMEM("the ledger");
     case SQLITE_BUSY:
@@ -268,15 +274,13 @@ static bool has_log(const pt_ledger *ledger)
 
 static int connect(pt_ledger *ledger, int flags)
 {
-    /* Without a log to play back, reading needs no file beside the database: folders of others, and those
-     * that cannot be written, can be looked at. */
+    /* Without a log to play back, reading needs no right to write: folders of others can be looked at. */
     bool still = !ledger->writable && !has_log(ledger);
     char *uri = still ? immutable_uri(ledger->path) : NULL;
     if (still && !uri) {
         return SQLITE_NOMEM;
     }
-    flags |= SQLITE_OPEN_NOMUTEX | (uri ? SQLITE_OPEN_URI : 0);
-    flags |= ledger->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
+    flags |= SQLITE_OPEN_NOMUTEX | (still ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE);
     int rc = sqlite3_open_v2(uri ? uri : ledger->path, &ledger->db, flags, NULL);
     pt_free(uri);
     if (rc != SQLITE_OK) {
@@ -286,6 +290,9 @@ static int connect(pt_ledger *ledger, int flags)
     sqlite3_busy_timeout(ledger->db, BUSY_MILLISECONDS);
     sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    if (!ledger->writable) {
+        sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    }
     return SQLITE_OK;
 }
 
@@ -295,15 +302,15 @@ static pt_status settle_in(pt_ledger *ledger, int flags)
     if (rc != SQLITE_OK) {
         return pt_store_error(ledger, rc);
     }
-    /* Deleted results are not overwritten first: at their size that would take as long as writing them. */
-    PT_TRY(pt_store_execute(ledger, "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; "
-                                    "PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY"));
-    if (!ledger->writable) {
-        return pt_ok();
-    }
-    /* Alone in the folder, SQLite needs no shared memory, which some network file systems lack. */
-    return pt_store_execute(ledger, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; "
-                                    "PRAGMA wal_autocheckpoint = 0");
+    /* Alone in the folder, SQLite needs no shared memory, which some network file systems lack and a full
+     * disk has no room for. Deleted results are not overwritten first: at their size that would take as long
+     * as writing them. */
+    PT_TRY(pt_store_execute(ledger, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA foreign_keys = ON; "
+                                    "PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF; "
+                                    "PRAGMA temp_store = MEMORY"));
+    return pt_store_execute(ledger, ledger->writable
+                                        ? "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0"
+                                        : "PRAGMA query_only = ON");
 }
 
 pt_status pt_store_open(pt_ledger *ledger)
@@ -314,9 +321,23 @@ pt_status pt_store_open(pt_ledger *ledger)
     if (!ledger->writable) {
         return pt_ok();
     }
+    /* Asking for the mode that it has, which a flipped bit in the file's head may have changed. */
+    PT_TRY(pt_store_execute(ledger, "PRAGMA journal_mode = WAL"));
     sqlite3_wal_hook(ledger->db, count_pages, ledger);
     /* A log that an earlier process could not sync may lie in the cache alone: this writes it all anew. */
     return pt_store_checkpoint(ledger, true);
+}
+
+static pt_status lay_tables(pt_ledger *ledger)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql, "BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID,
+             SCHEMA_VERSION);
+    PT_TRY(pt_store_execute(ledger, sql));
+    for (int i = 0; i < TABLES; i++) {
+        PT_TRY(pt_store_execute(ledger, schema[i][1]));
+    }
+    return pt_store_execute(ledger, "COMMIT");
 }
 
 static pt_status write_job(pt_ledger *ledger, const void *user)
@@ -327,21 +348,15 @@ static pt_status write_job(pt_ledger *ledger, const void *user)
 
 pt_status pt_store_create(pt_ledger *ledger)
 {
-    char sql[256];
+    char sql[128];
     PT_TRY(settle_in(ledger, SQLITE_OPEN_CREATE));
     snprintf(sql, sizeof sql,
-             "PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; "
-             "PRAGMA application_id = %d; PRAGMA user_version = %d",
-             PAGE_SIZE, APPLICATION_ID, SCHEMA_VERSION);
+             "PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL", PAGE_SIZE);
     PT_TRY(pt_store_execute(ledger, sql));
-    for (int i = 0; i < TABLES; i++) {
-        PT_TRY(pt_store_execute(ledger, schema[i][1]));
-    }
+    PT_TRY(lay_tables(ledger));
     PT_TRY(prepare(ledger));
     PT_TRY(pt_store_transact(ledger, write_job, NULL));
-    PT_TRY(pt_store_checkpoint(ledger, true));
-    pt_store_close(ledger);
-    return pt_ok();
+    return pt_store_checkpoint(ledger, true);
 }
 
 void pt_store_close(pt_ledger *ledger)

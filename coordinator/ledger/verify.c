@@ -17,12 +17,16 @@ static pt_status check(pt_ledger *l, const char *sql, const char *good)
     const char *text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
     bool well = good ? text && strcmp(text, good) == 0 : rc == SQLITE_DONE;
     snprintf(what, sizeof what, "%.100s", text ? text : "no answer");
-    what[strcspn(what, "\n")] = '\0';
     pt_status status = well                                    ? pt_ok()
                        : rc == SQLITE_ROW || rc == SQLITE_DONE ? pt_ledger_damaged(l, what)
                                                                : pt_store_error(l, rc);
     sqlite3_finalize(s);
     return status;
+}
+
+pt_status pt_ledger_check_quickly(pt_ledger *ledger)
+{
+    return check(ledger, "PRAGMA quick_check(1)", "ok");
 }
 
 /* `last`: the number of the row before. */
@@ -46,7 +50,6 @@ static void count_row(const pt_tile_row *row, int64_t last, pt_ledger_counts *c)
 
 pt_status pt_ledger_verify(pt_ledger *ledger, pt_ledger_counts *out)
 {
-    PT_TRY(ledger->failed);
     PT_TRY(check(ledger, "PRAGMA integrity_check(1)", "ok"));
     PT_TRY(check(ledger, "PRAGMA foreign_key_check", NULL));
     bool payloads = ledger->state == PT_JOB_RUNNING;
@@ -81,11 +84,20 @@ static pt_status drop_results(pt_ledger *l, const void *user)
     return pt_store_execute(l, "DELETE FROM results; DELETE FROM strikes");
 }
 
-pt_status pt_ledger_shrink(pt_ledger *ledger)
+static pt_status shrink(pt_ledger *ledger)
 {
     PT_TRY(pt_store_transact(ledger, drop_results, NULL));
     PT_TRY(pt_store_execute(ledger, "PRAGMA incremental_vacuum"));
     return pt_store_checkpoint(ledger, true);
+}
+
+void pt_ledger_shrink(pt_ledger *ledger)
+{
+    pt_status status = shrink(ledger);
+    if (status.code != PT_OK) {
+        PT_WARN("the job is done, but its results still take space", PT_S("ledger", ledger->path),
+                PT_S("error", status.message));
+    }
 }
 
 pt_status pt_ledger_finish(pt_ledger *ledger, const char *output, const uint8_t output_sha256[32])
@@ -109,10 +121,6 @@ pt_status pt_ledger_finish(pt_ledger *ledger, const char *output, const uint8_t 
         ledger->output = NULL;
         return status;
     }
-    pt_status shrunk = pt_ledger_shrink(ledger);
-    if (shrunk.code != PT_OK) {
-        PT_WARN("the job is done, but its results still take space", PT_S("ledger", ledger->path),
-                PT_S("error", shrunk.message));
-    }
+    pt_ledger_shrink(ledger);
     return pt_ok();
 }
