@@ -74,16 +74,24 @@ typedef struct pt_job_spec {
 
 void pt_job_spec_fini(pt_job_spec *spec);
 
-/* Canonical: equal specs give equal bytes. Owned by the caller. */
+/* Replaces a text of the spec by a copy; NULL clears it. */
+pt_status pt_job_spec_set_text(char **field, const char *text);
+/* Appends a copy to a list of texts (a group's paths, the scene's drivers). */
+pt_status pt_job_spec_add_text(char ***list, size_t *count, const char *text);
+/* Appends a zeroed group; *out is valid until the next one is added. */
+pt_status pt_job_spec_add_group(pt_job_spec *spec, pt_job_group **out);
+
+/* Canonical: equal specs give equal bytes. Owned by the caller. PT_E_USAGE names the field that breaks a rule
+ * which decoding holds. */
 pt_status pt_job_spec_encode(const pt_job_spec *spec, uint8_t **bytes, size_t *size);
-/* From outside bytes: PT_E_INPUT names the field at fault; sizes, counts, numbers and the grid are checked.
- */
+/* From outside bytes: PT_E_INPUT names the field at fault; sizes, counts, numbers, paths and the grid are
+ * checked, and that these are the bytes which encode would make. */
 pt_status pt_job_spec_decode(const uint8_t *bytes, size_t size, pt_job_spec *out);
 /* SHA-256 of the encoded bytes. */
 pt_status pt_job_spec_hash(const pt_job_spec *spec, uint8_t out[32]);
 
-/* Calls back for every field that differs, with both values as text ("scene.bands", "1,2,3", "3,2,1").
- * Returns how many. */
+/* Calls back for every field that differs, with both values as text ("scene.bands", "1,2,3", "3,2,1"; long
+ * ones are cut and end in "..."). Returns how many. */
 typedef void pt_job_difference(void *user, const char *field, const char *was, const char *is);
 int pt_job_spec_compare(const pt_job_spec *was, const pt_job_spec *is, pt_job_difference *sink, void *user);
 

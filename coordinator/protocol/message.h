@@ -95,8 +95,8 @@ typedef struct pt_hello {
 typedef struct pt_assignment {
     int64_t tile;    /* over all groups: pt_job_spec_locate */
     int attempt;     /* 1, 2, ... */
-    uint8_t *pixels; /* owned; NULL: read them yourself. Else window.w * window.h * 3 bytes of RGB, then as
-                        many bytes of validity, 0 or 1 */
+    uint8_t *pixels; /* owned; NULL: read them yourself. Else window.w * window.h times 3 bytes of RGB,
+                        then as many times one byte of validity, 0 or 1 */
     size_t pixel_bytes;
     int area_state;  /* with pixels: pt_area_state as a number; others than data have no pixels */
     bool has_pixels; /* true also where area_state makes pixels unnecessary */
@@ -155,7 +155,8 @@ typedef struct pt_message {
         pt_assignment assign;
         pt_held tile; /* STARTED, ACK, REVOKE */
         /* RESULT (any outcome but failed) and FAILED. A result on its way to the ledger keeps the encoded
-         * instances, which are stored as they came: see pt_result_decode_instances. */
+         * instances, which are stored as they came: see
+         * pt_instances_encode and pt_instances_decode. */
         struct {
             pt_result result; /* instances empty until decoded */
             uint8_t *payload; /* owned; encoded instances, NULL when there are none */
@@ -168,7 +169,8 @@ typedef struct pt_message {
 
 void pt_message_fini(pt_message *message);
 
-/* Frame bytes, owned by the caller. PT_E_USAGE when a field breaks the rules that decoding holds. */
+/* Frame bytes, owned by the caller. PT_E_USAGE when a field breaks the rules that decoding holds; in texts,
+ * what cannot be printed becomes '?'. A result's instances must be in `payload`, not in `result`. */
 pt_status pt_message_encode(const pt_message *message, uint8_t **bytes, size_t *size);
 /* From outside bytes: PT_E_INPUT says what is wrong; never more memory than a small multiple of `size`. The
  * caller owns *out. */
