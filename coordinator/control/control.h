@@ -26,7 +26,7 @@ typedef struct pt_control pt_control;
 typedef pt_status pt_pixel_source(void *user, int64_t tile, pt_assignment *assignment);
 
 typedef struct pt_control_options {
-    pt_dispatch_options dispatch; /* tiles and order are filled in by pt_control_new */
+    pt_dispatch_options dispatch; /* tiles and order are decided by pt_control_new */
     double heartbeat_seconds;
     bool quarantine;         /* tiles that fail; else they fail the job */
     pt_pixel_source *pixels; /* NULL: workers that want pixels are refused */
@@ -37,6 +37,7 @@ typedef struct pt_control_options {
 
 pt_control_options pt_control_defaults(void);
 
+/* PT_E_USAGE for options that make no sense, PT_E_EXISTS when the ledger's job is done, PT_E_NOMEM. */
 pt_status pt_control_new(pt_hub *hub, pt_ledger *ledger, pt_feed *feed, const pt_control_options *options,
                          pt_control **out);
 /* Replays what the ledger has, then works. PT_OK: every tile is settled and in the feed. PT_E_STOPPED:
@@ -51,10 +52,10 @@ void pt_control_free(pt_control **control);
 
 typedef struct pt_worker_view {
     char name[128], backend[128];
-    int threads, held, credit;
-    int64_t tiles;       /* settled by it */
-    double tile_seconds; /* mean of its last tiles */
-    double silent;       /* seconds since it was heard */
+    int threads, held, credit; /* held: as of its last heartbeat */
+    int64_t tiles;             /* settled by it */
+    double tile_seconds;       /* mean of its last tiles */
+    double silent;             /* seconds since it was heard */
     bool suspect, draining;
 } pt_worker_view;
 
@@ -65,13 +66,16 @@ typedef struct pt_control_snapshot {
     pt_link_stats link;
     int64_t done, empty, outside, failed, resumed; /* tiles; resumed: settled before this start */
     int64_t detections, pixels;                    /* pixels of windows that were inferred since this start */
-    int64_t refused_workers, joined_workers, lost_workers, duplicates;
-    double seconds; /* since run began */
+    int64_t refused_workers, joined_workers, lost_workers;
+    int64_t duplicates; /* results of tiles that were settled already */
+    int64_t strays;     /* messages of another job, or from workers that had to say HELLO again */
+    double seconds;     /* since run began */
     size_t feed_bytes;
     double ledger_seconds; /* spent in commits */
     int64_t commits;
     size_t worker_count;                      /* connected */
-    pt_worker_view workers[PT_WORKERS_SHOWN]; /* the first ones */
+    size_t workers_shown;                     /* entries of `workers` */
+    pt_worker_view workers[PT_WORKERS_SHOWN]; /* some of them, also those given up for standing still */
 } pt_control_snapshot;
 void pt_control_look(pt_control *control, pt_control_snapshot *out);
 
