@@ -82,7 +82,7 @@ typedef struct pt_hub_options {
 
 pt_status pt_hub_open_zmq(const pt_hub_options *options, pt_hub **out);
 /* The address workers connect to, with the port that was found; valid until close. A wildcard host is
- * replaced by this machine's name. */
+ * replaced by an address of this machine that others can reach (endpoint.h says which). "" in one process. */
 const char *pt_hub_endpoint(const pt_hub *hub);
 
 typedef struct pt_end_options {

@@ -1,0 +1,135 @@
+#include "coordinator/protocol/endpoint.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char tcp[] = "tcp://";
+static const char ipc[] = "ipc://";
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* The host part of "tcp://HOST:PORT", whose length is returned; 0 when there is none. */
+static size_t host_of(const char *endpoint, const char **host)
+{
+    *host = endpoint + strlen(tcp);
+    const char *colon = strrchr(*host, ':');
+    return colon && colon[1] ? (size_t)(colon - *host) : 0;
+}
+
+static bool is_loopback(const char *host, size_t length)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in_addr address;
+    if (length == strlen("localhost") && strncmp(host, "localhost", length) == 0) {
+        return true;
+    }
+    if (length == strlen("[::1]") && strncmp(host, "[::1]", length) == 0) {
+        return true;
+    }
+    if (length >= sizeof text) {
+        return false;
+    }
+    memcpy(text, host, length);
+    text[length] = '\0';
+    return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+}
+
+pt_status pt_endpoint_check(const char *endpoint, bool *exposed)
+{
+    if (begins(endpoint, ipc) && endpoint[strlen(ipc)] != '\0') {
+        *exposed = endpoint[strlen(ipc)] == '@'; /* no file whose permissions would keep others out */
+        return pt_ok();
+    }
+    const char *host;
+    size_t length = begins(endpoint, tcp) ? host_of(endpoint, &host) : 0;
+    if (length == 0) {
+        return pt_error(PT_E_USAGE, "%s is no endpoint: use tcp://HOST:PORT or ipc://PATH", endpoint);
+    }
+    *exposed = !is_loopback(host, length);
+    return pt_ok();
+}
+
+bool pt_endpoint_is_ipv6(const char *endpoint)
+{
+    return begins(endpoint, "tcp://[");
+}
+
+static bool is_loopback_address(const struct sockaddr *address)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
+    return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+}
+
+static void write_address(const struct sockaddr *address, char out[INET_ADDRSTRLEN])
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
+    inet_ntop(AF_INET, &in->sin_addr, out, INET_ADDRSTRLEN);
+}
+
+static bool address_of_name(char out[INET_ADDRSTRLEN])
+{
+    char name[256];
+    if (gethostname(name, sizeof name) != 0) {
+        return false;
+    }
+    name[sizeof name - 1] = '\0';
+    struct addrinfo wanted = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(name, NULL, &wanted, &found) != 0) {
+        return false;
+    }
+    bool good = false;
+    for (const struct addrinfo *a = found; a && !good; a = a->ai_next) {
+        good = !is_loopback_address(a->ai_addr);
+        if (good) {
+            write_address(a->ai_addr, out);
+        }
+    }
+    freeaddrinfo(found);
+    return good;
+}
+
+static bool address_of_interface(char out[INET_ADDRSTRLEN])
+{
+    struct ifaddrs *all = NULL;
+    if (getifaddrs(&all) != 0) {
+        return false;
+    }
+    bool good = false;
+    for (const struct ifaddrs *i = all; i && !good; i = i->ifa_next) {
+        good = i->ifa_addr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) &&
+               !is_loopback_address(i->ifa_addr);
+        if (good) {
+            write_address(i->ifa_addr, out);
+        }
+    }
+    freeifaddrs(all);
+    return good;
+}
+
+pt_status pt_endpoint_reachable(const char *bound, char **out)
+{
+    const char *host = bound;
+    size_t length = begins(bound, tcp) ? host_of(bound, &host) : 0;
+    bool wildcard = (length == strlen("0.0.0.0") && begins(host, "0.0.0.0")) ||
+                    (length == strlen("[::]") && begins(host, "[::]"));
+    char address[INET_ADDRSTRLEN] = "127.0.0.1";
+    if (wildcard && !address_of_name(address)) {
+        address_of_interface(address);
+    }
+    char *text = wildcard ? pt_asprintf("%s%s%s", tcp, address, host + length) : pt_strdup(bound);
+    if (!text) {
+        return PT_NOMEM("an endpoint");
+    }
+    *out = text;
+    return pt_ok();
+}
