@@ -57,12 +57,13 @@ static pt_status check_record(const pt_dispatch *d, uint32_t i, counts *c)
     EXPECT(r->place < 0 || (r->place < d->next && pt_tile_at(d, r->place) == r->tile),
            "tile %" PRId64 " is not at its place %" PRId64, r->tile, r->place);
     PT_TRY(check_counts(d, r));
-    bool may_run = !r->settling && r->place >= 0 && pt_record_may_run(d, r);
+    bool open = !r->settling && r->place >= 0;
+    bool may_run = open && pt_record_may_run(d, r);
     EXPECT(pt_heap_has(&d->again, i) == (may_run && r->good == 0),
            "tile %" PRId64 " with %u good leases is %swaiting for one", r->tile, r->good,
            pt_heap_has(&d->again, i) ? "" : "not ");
-    EXPECT(r->waits == (may_run && r->good == 1), "tile %" PRId64 " is wrongly listed for a second run",
-           r->tile);
+    EXPECT(r->waits == (open && pt_record_may_run_twice(d, r)),
+           "tile %" PRId64 " is wrongly listed for a second run", r->tile);
     EXPECT(r->settling || r->lease_count > 0 || r->place < 0 || pt_heap_has(&d->again, i),
            "nobody will ever run tile %" PRId64, r->tile);
     c->records++;

@@ -44,8 +44,10 @@ static void confirm(pt_dispatch *d, uint32_t worker, const pt_dispatch_held *hel
         return;
     }
     d->leases[lease].seen = d->now;
-    if (held->started && d->leases[lease].attempt == held->attempt) {
-        pt_lease_begin(d, lease); /* STARTED may have been lost */
+    /* STARTED may have been lost. The attempt may be another: what the worker had from an earlier life of the
+     * coordinator, it does not take a second time. */
+    if (held->started) {
+        pt_lease_begin(d, lease);
     }
 }
 
@@ -76,14 +78,20 @@ void pt_worker_beat(pt_dispatch *d, uint32_t worker, const pt_dispatch_event *ev
     pt_worker_state *w = &d->workers[worker];
     bool moved = event->progress != w->progress;
     w->progress = event->progress;
+    bool busy = false;
     for (size_t i = 0; i < event->held_count; i++) {
         confirm(d, worker, &event->held[i]);
+        busy |= event->held[i].started;
     }
+    moved |= busy && !w->busy;
+    w->busy = busy;
     w->fresh = false;
     uint32_t next;
     for (uint32_t i = w->leases; i != PT_NONE; i = next) {
-        next = d->leases[i].of_worker.next;
-        if (!d->leases[i].answered && d->leases[i].seen + d->options.resend_after <= d->now) {
+        const pt_lease *l = &d->leases[i];
+        next = l->of_worker.next;
+        bool settling = l->record != PT_NONE && d->records[l->record].settling; /* revoked soon */
+        if (!settling && l->seen + d->options.resend_after <= d->now) {
             repeat(d, worker, i);
         }
     }

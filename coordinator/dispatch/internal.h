@@ -70,10 +70,12 @@ typedef struct pt_worker_state {
     double heard, moved; /* last word; last progress */
     uint32_t leases;     /* first of its leases */
     int credit, held, answered, started, stale;
-    int room;                    /* tiles that it can be given */
-    int list;                    /* 0: none, 1: holds nothing, 2: holds something and wants more */
-    pt_link_pair ready;          /* in that list */
-    bool in_use, suspect, fresh; /* fresh: has not said yet what it brings */
+    int room;           /* tiles that it can be given */
+    int list;           /* 0: none, 1: holds nothing, 2: holds something and wants more */
+    pt_link_pair ready; /* in that list */
+    bool in_use, suspect;
+    bool busy;  /* says that it has started something, which need not be a tile that is still wanted */
+    bool fresh; /* has not said yet what it brings */
 } pt_worker_state;
 
 struct pt_dispatch {
@@ -172,6 +174,7 @@ void pt_worker_beat(pt_dispatch *d, uint32_t worker, const pt_dispatch_event *ev
 void pt_record_strike(pt_dispatch *d, uint32_t record, pt_worker by);
 bool pt_record_condemnable(const pt_dispatch *d, const pt_record *record);
 bool pt_record_may_run(const pt_dispatch *d, const pt_record *record);
+bool pt_record_may_run_twice(const pt_dispatch *d, const pt_record *record);
 void pt_record_condemn(pt_dispatch *d, uint32_t record, pt_worker by, int by_attempt, pt_dispatch_reason why);
 
 /* assign.c */

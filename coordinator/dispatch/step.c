@@ -70,6 +70,7 @@ static void failed(pt_dispatch *d, uint32_t worker, const pt_dispatch_event *eve
 {
     uint32_t lease = pt_lease_find(d, worker, event->tile);
     uint32_t record = lease == PT_NONE ? PT_NONE : d->leases[lease].record;
+    d->workers[worker].fresh = false; /* its next heartbeat may still list this tile: nothing to adopt */
     if (record == PT_NONE || d->leases[lease].attempt != event->attempt) {
         ack(d, event); /* old news */
         if (lease != PT_NONE && record == PT_NONE) {

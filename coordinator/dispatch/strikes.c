@@ -37,6 +37,13 @@ bool pt_record_may_run(const pt_dispatch *d, const pt_record *record)
            (record->started == 0 || record->strikes + (int)record->started < d->options.strikes);
 }
 
+/* A second run, which nobody needs: whoever holds it already may start it yet. */
+bool pt_record_may_run_twice(const pt_dispatch *d, const pt_record *record)
+{
+    return pt_record_may_run(d, record) && record->good == 1 &&
+           record->strikes + (int)record->lease_count < d->options.strikes;
+}
+
 void pt_record_condemn(pt_dispatch *d, uint32_t record, pt_worker by, int by_attempt, pt_dispatch_reason why)
 {
     pt_record *r = &d->records[record];

@@ -73,7 +73,7 @@ void pt_record_review(pt_dispatch *d, uint32_t record)
     } else {
         pt_heap_remove(&d->again, record);
     }
-    review_slow(d, record, may_run && r->good == 1);
+    review_slow(d, record, open && pt_record_may_run_twice(d, r));
 }
 
 void pt_lease_begin(pt_dispatch *d, uint32_t lease)

@@ -60,7 +60,7 @@ static double silent_since(const pt_dispatch *d, const pt_worker_state *w, bool 
 {
     double stall = longest(d->options.stall_after, pt_durations_p95(d));
     double lead = stall > d->options.suspect_after ? stall - d->options.suspect_after : 0;
-    *stalled = w->started > 0 && w->moved + lead < w->heard;
+    *stalled = (w->started > 0 || w->busy) && w->moved + lead < w->heard;
     return *stalled ? w->moved + lead : w->heard;
 }
 
