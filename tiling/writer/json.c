@@ -2,6 +2,7 @@
  * reports success for a file cut off by a full disk), and a cut file must never get its final name. */
 #include "tiling/writer/sink.h"
 
+#include <cpl_string.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -108,6 +109,37 @@ static void put_properties(json_sink *s, const pt_record *r)
     put_text(s, r->truncated ? ",\"truncated\":true}" : ",\"truncated\":false}");
 }
 
+/* Texts from anywhere; bytes that are no UTF-8 would make the whole file invalid. */
+static void put_foreign_string(json_sink *s, const char *text)
+{
+    char *ascii = CPLIsUTF8(text, -1) ? NULL : CPLForceToASCII(text, -1, '?');
+    put_string(s, ascii ? ascii : text);
+    CPLFree(ascii);
+}
+
+static void put_own_properties(json_sink *s, const pt_record *r)
+{
+    put_text(s, "\"properties\":{");
+    for (size_t i = 0; i < r->property_count; i++) {
+        const pt_property *p = &r->properties[i];
+        put_text(s, i ? "," : "");
+        if (p->kind == PT_PROPERTY_INTEGER) {
+            put_integer(s, p->name, p->integer);
+            continue;
+        }
+        put_string(s, p->name);
+        if (p->kind == PT_PROPERTY_REAL) {
+            put_measure(s, ":", true, p->real, p->decimals);
+        } else if (p->text) {
+            put_text(s, ":");
+            put_foreign_string(s, p->text);
+        } else {
+            put_text(s, ":null");
+        }
+    }
+    put_text(s, "}");
+}
+
 static void put_ring(json_sink *s, OGRGeometryH ring)
 {
     int decimals = s->degrees ? DEGREE_DECIMALS : PIXEL_DECIMALS;
@@ -136,6 +168,10 @@ static void put_polygon(json_sink *s, OGRGeometryH polygon)
 
 static void put_geometry(json_sink *s, OGRGeometryH multi)
 {
+    if (!multi) {
+        put_text(s, "\"geometry\":null");
+        return;
+    }
     int parts = OGR_G_GetGeometryCount(multi);
     put_text(s, parts == 1 ? "\"geometry\":{\"type\":\"Polygon\",\"coordinates\":"
                            : "\"geometry\":{\"type\":\"MultiPolygon\",\"coordinates\":[");
@@ -189,7 +225,11 @@ static pt_status json_write(pt_sink *sink, const pt_record *record)
         put_text(s, s->any ? ",\n" : "\n");
     }
     put_text(s, "{\"type\":\"Feature\",");
-    put_properties(s, record);
+    if (record->properties) {
+        put_own_properties(s, record);
+    } else {
+        put_properties(s, record);
+    }
     put_text(s, ",");
     put_geometry(s, record->geometry);
     put_text(s, s->sequence ? "}\n" : "}");

@@ -4,6 +4,7 @@
 
 #include "tiling/writer/partial.h"
 #include "tiling/writer/shape.h"
+#include "tiling/writer/writer.h"
 
 typedef struct pt_record {
     int64_t id;
@@ -13,7 +14,9 @@ typedef struct pt_record {
     double area_m2, perimeter_m;
     int32_t tiles;
     bool merged, truncated;
-    OGRGeometryH geometry; /* borrowed: a multipolygon */
+    OGRGeometryH geometry; /* borrowed: a multipolygon; NULL with `properties` alone: it has no place */
+    const pt_property *properties; /* borrowed; NULL: those above */
+    size_t property_count;
 } pt_record;
 
 typedef struct pt_sink pt_sink;

@@ -181,12 +181,17 @@ static pt_status write_feature(pt_writer *w, const pt_feature *feature)
     return status;
 }
 
+static pt_status out_of_turn(const pt_writer *w)
+{
+    return pt_error(PT_E_USAGE, "%s: features come after pt_writer_source and before pt_writer_commit",
+                    w->partial.path);
+}
+
 pt_status pt_writer_write(pt_writer *writer, const pt_feature *feature)
 {
     PT_TRY(writer->failed);
     if (!writer->sourced || writer->finished) {
-        return pt_error(PT_E_USAGE, "%s: features come after pt_writer_source and before pt_writer_commit",
-                        writer->partial.path);
+        return out_of_turn(writer);
     }
     if (feature->count == 0) {
         return pt_ok();
@@ -194,6 +199,45 @@ pt_status pt_writer_write(pt_writer *writer, const pt_feature *feature)
     pt_capture capture;
     pt_capture_begin(&capture);
     writer->failed = write_feature(writer, feature);
+    pt_capture_end();
+    return writer->failed;
+}
+
+pt_status pt_writer_check_json(const char *path)
+{
+    const format *f = find_format(path);
+    return f && !f->driver ? pt_ok()
+                           : pt_error(PT_E_USAGE,
+                                      "%s: GeoJSON is what can be written; end it in .geojson, .json, "
+                                      ".geojsonl, .geojsons or .ndjson",
+                                      path);
+}
+
+static pt_status write_own(pt_writer *w, const pt_feature *feature, const pt_property *properties,
+                           size_t count)
+{
+    pt_record record = {.properties = properties, .property_count = count};
+    pt_status status = shape_of(w, feature, &record);
+    if (status.code != PT_OK && status.code != PT_E_INPUT) {
+        return status;
+    }
+    status = w->sink->class->write(w->sink, &record);
+    OGR_G_DestroyGeometry(record.geometry);
+    w->count += status.code == PT_OK;
+    return status;
+}
+
+pt_status pt_writer_write_with(pt_writer *writer, const pt_feature *feature, const pt_property *properties,
+                               size_t count)
+{
+    PT_TRY(writer->failed);
+    PT_TRY(pt_writer_check_json(writer->partial.path));
+    if (!writer->sourced || writer->finished) {
+        return out_of_turn(writer);
+    }
+    pt_capture capture;
+    pt_capture_begin(&capture);
+    writer->failed = write_own(writer, feature, properties, count);
     pt_capture_end();
     return writer->failed;
 }

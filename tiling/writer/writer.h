@@ -58,6 +58,24 @@ pt_status pt_writer_source(pt_writer *writer, const pt_georef *georef);
  * PT_E_NOSPACE: the writer is then spent, and every later call repeats the error. */
 pt_status pt_writer_write(pt_writer *writer, const pt_feature *feature);
 
+/* A property of a feature that is no detected object. */
+typedef struct pt_property {
+    const char *name;
+    enum { PT_PROPERTY_TEXT, PT_PROPERTY_INTEGER, PT_PROPERTY_REAL } kind;
+    const char *text; /* borrowed; NULL: null */
+    int64_t integer;
+    double real;
+    int decimals; /* of `real`; 1 to 7 */
+} pt_property;
+
+/* A feature of the caller's own kind: these properties, in this order, in place of the usual ones. Where the
+ * CRS is not defined it is written without a geometry (RFC 7946, section 3.2). GeoJSON and GeoJSONSeq alone,
+ * PT_E_USAGE otherwise; other errors as pt_writer_write. */
+pt_status pt_writer_write_with(pt_writer *writer, const pt_feature *feature, const pt_property *properties,
+                               size_t count);
+/* PT_E_USAGE when the path does not end like GeoJSON or GeoJSONSeq. */
+pt_status pt_writer_check_json(const char *path);
+
 /* Also without any source or feature: a valid empty file. PT_E_EXISTS: PATH has come up meanwhile. */
 pt_status pt_writer_commit(pt_writer *writer);
 void pt_writer_close(pt_writer **writer);
