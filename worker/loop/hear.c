@@ -169,6 +169,7 @@ static void hear_ack(pt_worker_loop *w, const pt_held *ack)
     if (t && t->state == PT_HELD_FINISHED &&
         (t->result.outcome != PT_TILE_FAILED || ack->attempt >= t->assignment.attempt)) {
         remember_settled(w, ack->tile, t->assignment.attempt);
+        w->beat_due = w->settled++ == 0 ? w->now : w->beat_due;
         pt_tiles_free(w, t);
     }
     pthread_mutex_unlock(&w->lock);

@@ -93,6 +93,7 @@ typedef struct pt_worker_loop {
     double silent; /* seconds awake without a word from the coordinator */
     double quiet;  /* the same, since the last reconnect */
     double beat_due, moved_at;
+    uint64_t settled;
     uint64_t moved; /* the sum of all progress, when last looked at */
     bool draining;
     double drained_at; /* since when nothing but acknowledgements is missing; negative: not yet */

@@ -151,13 +151,13 @@ static void mind_health(pt_worker_loop *w)
     uint64_t sum = w->steps + w->reads;
     bool busy = pt_tiles_any(w, PT_HELD_WORKING) || pt_tiles_any(w, PT_HELD_READING);
     pthread_mutex_unlock(&w->lock);
-    sum += w->job && w->hello.opened ? pt_worker_job_progress(w->job) : 0;
+    sum += w->hello.opened ? pt_worker_job_progress(w->job) : 0;
     if (!busy || sum != w->moved) {
         w->moved = sum;
         w->moved_at = w->now;
     }
     if (w->options->alive && w->now >= w->beat_due && w->now - w->moved_at < w->options->stall_seconds) {
-        atomic_fetch_add(w->options->alive, 1);
+        w->options->alive(w->options->alive_user, w->settled);
         w->beat_due = w->now + 1;
     }
 }

@@ -30,9 +30,11 @@ typedef struct pt_worker_options {
     atomic_int *drain;          /* not 0 (set by a signal, say): finish what is begun, give the rest back,
                                    then BYE; borrowed; may be NULL. Looked at once a second and after
                                    pt_end_wake */
-    atomic_ulong *alive;  /* counted up about once a second while the worker is healthy: the link's thread
-                             turns, and reading and inferring move or have nothing to do. A supervisor kills
-                             when it stands still. Borrowed; may be NULL */
+    /* Called about once a second while the worker is healthy (the link's thread turns, and reading and
+     * inferring move or have nothing to do), and at once after its first tile; `settled`: tiles whose result
+     * was acknowledged. A supervisor kills when the calls stop. By the link's thread; may be NULL. */
+    void (*alive)(void *user, uint64_t settled);
+    void *alive_user;
     double stall_seconds; /* a tile without any progress for that long is not healthy any more */
 } pt_worker_options;
 

@@ -57,7 +57,7 @@ static void send_heartbeat(pt_worker_loop *w)
         }
     }
     pthread_mutex_unlock(&w->lock);
-    beat->progress += w->job ? pt_worker_job_progress(w->job) : 0;
+    beat->progress += pt_worker_job_progress(w->job);
     send(w, &message);
     w->heartbeat_due = w->now + w->heartbeat_seconds;
 }

@@ -9,6 +9,13 @@
 
 enum { WAIT_MS = 30000 };
 
+static void note_alive(void *user, uint64_t settled)
+{
+    stage *s = user;
+    atomic_fetch_add(&s->alive, 1);
+    atomic_store(&s->settled, settled);
+}
+
 void stage_open(stage *s, const pt_job_spec *spec)
 {
     uint8_t hash[PT_SHA256_BYTES];
@@ -25,7 +32,8 @@ void stage_open(stage *s, const pt_job_spec *spec)
     s->options.access = fixture_access();
     s->options.name = "tester:1";
     s->options.drain = &s->drain;
-    s->options.alive = &s->alive;
+    s->options.alive = note_alive;
+    s->options.alive_user = s;
 }
 
 static void *work(void *user)

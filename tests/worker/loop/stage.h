@@ -13,8 +13,8 @@ typedef struct stage {
     pthread_t thread;
     pt_worker_options options;
     atomic_int drain;
-    atomic_ulong alive;
-    pt_worker_end how; /* after stage_join */
+    atomic_ulong alive, settled; /* calls, and what the last one said */
+    pt_worker_end how;           /* after stage_join */
     pt_status status;
     const pt_job_spec *spec; /* borrowed */
     uint64_t job;

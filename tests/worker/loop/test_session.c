@@ -376,9 +376,12 @@ static void test_alive(void **state)
     assert_int_equal(atomic_load(&s.alive), stalled);
     pt_message m = stage_expect(&s, PT_MSG_RESULT);
     pt_message_fini(&m);
-    while (atomic_load(&s.alive) == stalled) {
+    assert_true(atomic_load(&s.settled) == 0);
+    stage_say_tile(&s, PT_MSG_ACK, 3, 1);
+    while (atomic_load(&s.settled) == 0) {
         stage_expect_beat(&s);
     }
+    assert_true(atomic_load(&s.alive) > stalled);
     stage_bye(&s);
 }
 
