@@ -4,13 +4,14 @@
 #include "cli/console.h"
 #include "cli/help.h"
 #include "cli/stop.h"
+#include "cli/worker.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-static const pt_command *const commands[] = {&pt_command_run, &pt_command_plan, &pt_command_detect,
-                                             &pt_command_info, &pt_command_eval};
+static const pt_command *const commands[] = {&pt_command_run,    &pt_command_worker, &pt_command_plan,
+                                             &pt_command_detect, &pt_command_info,   &pt_command_eval};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 const pt_command *const *pt_commands(size_t *count)
@@ -110,6 +111,10 @@ static int dispatch(int argc, char **argv)
     if (strcmp(name, "__completion") == 0) {
         pt_help_completion(stdout, commands, COMMANDS);
         return 0;
+    }
+    if (strcmp(name, pt_command_worker_child.name) == 0) {
+        pt_console_foresee(argc - 1, argv + 1);
+        return pt_command_worker_child.run(&pt_command_worker_child, argc - 1, argv + 1);
     }
     const pt_command *command = find(name);
     if (!command) {

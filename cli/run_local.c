@@ -37,24 +37,11 @@ static void add(pt_run_local *local, const char *name, const char *value)
     }
 }
 
-/* What a worker of ours may open is what the user named: files below the root, and these very URLs. */
-static void add_urls(pt_run_local *local, const pt_run_options *o)
-{
-    for (size_t i = 0; i < o->scenes.count; i++) {
-        if (strncmp(o->scenes.items[i], "/vsi", 4) == 0) {
-            add(local, "--url", o->scenes.items[i]);
-        }
-    }
-    if (o->aoi && strncmp(o->aoi, "/vsi", 4) == 0) {
-        add(local, "--url", o->aoi);
-    }
-}
-
 static pt_status make_arguments(pt_run_local *local)
 {
-    enum { FIXED = 16 };
+    enum { ARGUMENTS = 20 };
     const pt_run_options *o = local->options.run;
-    local->arguments = pt_calloc(FIXED + 2 * (o->scenes.count + 1), sizeof *local->arguments);
+    local->arguments = pt_calloc(ARGUMENTS, sizeof *local->arguments);
     if (!local->arguments) {
         return PT_NOMEM("the workers' arguments");
     }
@@ -62,7 +49,7 @@ static pt_status make_arguments(pt_run_local *local)
     add(local, "--connect", local->options.endpoint);
     add(local, "--threads", local->threads);
     add(local, "--root", o->root);
-    add_urls(local, o);
+    add(local, "--allow-url", "/vsi"); /* the job is the user's own: any address */
     if (o->dump_tiles) {
         add(local, "--dump-tiles", o->dump_tiles);
     }

@@ -36,6 +36,10 @@ static pt_status below_root(const char *path, const char *root, char **out)
     if (strncmp(path, "/vsi", 4) == 0) {
         return copy_text(path, out);
     }
+    if (strncasecmp(path, "http://", 7) == 0 || strncasecmp(path, "https://", 8) == 0) {
+        *out = pt_asprintf("/vsicurl/%s", path); /* as pt_scene_open takes it */
+        return *out ? pt_ok() : PT_NOMEM("the job's description");
+    }
     PT_TRY_OUT(resolve(root, &base));
     PT_TRY_OUT(resolve(path, &real));
     size_t length = strcmp(base, "/") == 0 ? 0 : strlen(base);

@@ -69,11 +69,20 @@ static const char *after_prefix(const char *url, const char *prefix)
     return url[length] == '/' ? url + length + 1 : NULL;
 }
 
+/* "/vsi" alone stands for every address that GDAL knows. */
+static bool allows(const char *prefix, const char *url)
+{
+    if (strcmp(prefix, "/vsi") == 0) {
+        return true;
+    }
+    const char *rest = after_prefix(url, prefix);
+    return rest && stays_below(rest);
+}
+
 static pt_status check_url(const pt_worker_access *access, const char *what, const char *url)
 {
     for (size_t i = 0; i < access->url_count && !has_control(url); i++) {
-        const char *rest = after_prefix(url, access->urls[i]);
-        if (rest && stays_below(rest)) {
+        if (allows(access->urls[i], url)) {
             return pt_ok();
         }
     }

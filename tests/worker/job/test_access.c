@@ -197,6 +197,11 @@ static void test_urls(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         refuse(&access, bad[i], "no address that this worker allows");
     }
+    static const char *const any[] = {"/vsi"};
+    access.urls = any;
+    access.url_count = 1;
+    allow(&access, "/vsizip//vsicurl/https://host/a.zip/a.tif", "/vsizip//vsicurl/https://host/a.zip/a.tif");
+    refuse(&access, "/vsicurl/https://host/a\n.tif", "no address that this worker allows");
     access.url_count = 0;
     refuse(&access, "/vsimem/a.tif", "no address that this worker allows");
 }
