@@ -12,8 +12,8 @@ enum {
     APPLICATION_ID = 0x50544C47, /* "PTLG", so that file(1) and we know it */
     SCHEMA_VERSION = 1,
     BUSY_MILLISECONDS = 5000, /* someone looks at it with SQLite's own tools */
-    PAGE_SIZE = 4096,
-    CHECKPOINT_PAGES = 1000,
+    PAGE_SIZE = 16384,
+    CHECKPOINT_PAGES = 1000, /* 16 MiB of log */
 };
 
 /* `seal`: the sum of the row's other fields. A tile cannot be settled twice, nor have a result without being
@@ -306,8 +306,7 @@ static pt_status settle_in(pt_ledger *ledger, int flags)
      * disk has no room for. Deleted results are not overwritten first: at their size that would take as long
      * as writing them. */
     PT_TRY(pt_store_execute(ledger, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA foreign_keys = ON; "
-                                    "PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF; "
-                                    "PRAGMA temp_store = MEMORY"));
+                                    "PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF"));
     return pt_store_execute(ledger, ledger->writable
                                         ? "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0"
                                         : "PRAGMA query_only = ON");
@@ -350,8 +349,7 @@ pt_status pt_store_create(pt_ledger *ledger)
 {
     char sql[128];
     PT_TRY(settle_in(ledger, SQLITE_OPEN_CREATE));
-    snprintf(sql, sizeof sql,
-             "PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL", PAGE_SIZE);
+    snprintf(sql, sizeof sql, "PRAGMA page_size = %d; PRAGMA journal_mode = WAL", PAGE_SIZE);
     PT_TRY(pt_store_execute(ledger, sql));
     PT_TRY(lay_tables(ledger));
     PT_TRY(prepare(ledger));

@@ -87,7 +87,7 @@ static pt_status drop_results(pt_ledger *l, const void *user)
 static pt_status shrink(pt_ledger *ledger)
 {
     PT_TRY(pt_store_transact(ledger, drop_results, NULL));
-    PT_TRY(pt_store_execute(ledger, "PRAGMA incremental_vacuum"));
+    PT_TRY(pt_store_execute(ledger, "VACUUM")); /* copies what is left, which is little */
     return pt_store_checkpoint(ledger, true);
 }
 

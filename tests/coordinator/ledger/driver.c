@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH = 5, LARGEST = 5000 };
+enum { BATCH = 5, LARGEST = 20000 };
 
 static int acks = -1;
 

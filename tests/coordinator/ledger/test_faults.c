@@ -22,7 +22,7 @@
 
 #include <cmocka.h>
 
-enum { BATCH = 5, LARGEST = 5000, MOST_CALLS = 2000, KILLED = -1 };
+enum { BATCH = 5, LARGEST = 20000, MOST_CALLS = 2000, KILLED = -1 };
 
 static const char *driver, *shim;
 
@@ -347,7 +347,7 @@ static void test_full_disk(void **state)
     const char *disk = ledger_path("disk");
     assert_int_equal(mkdir(disk, 0700), 0);
     int full = 0;
-    for (int blocks = 8; blocks < 120; blocks += 7) {
+    for (int blocks = 8; blocks < 240; blocks += 13) {
         char size[40], home[400];
         snprintf(home, sizeof home, "%s", ledger_path("disk"));
         snprintf(size, sizeof size, "size=%dk", 4 * blocks);
@@ -361,7 +361,7 @@ static void test_full_disk(void **state)
             assert_int_equal(code, 10 + (int)PT_E_NOSPACE);
             full++;
         }
-        assert_int_equal(mount("tmpfs", home, "tmpfs", MS_REMOUNT, "size=4m"), 0);
+        assert_int_equal(mount("tmpfs", home, "tmpfs", MS_REMOUNT, "size=8m"), 0);
         check_goes_on(home);
         assert_int_equal(umount(home), 0);
     }

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { LARGEST = 9000 };
+enum { LARGEST = 40000 };
 
 static const uint8_t sha[32] = {1, 2, 3, 250};
 
