@@ -11,15 +11,17 @@
 static void test_digests_do_not_change(void **state)
 {
     (void)state;
-    const uint8_t bytes[] = "eleven byte";
-    assert_true(pt_result_digest(PT_TILE_DONE, false, NULL, 0) == UINT64_C(0xa706dd2f4d197e6f));
-    assert_true(pt_result_digest(PT_TILE_DONE, true, bytes, 11) == UINT64_C(0x621c2fc061fe24bb));
+    const uint8_t bytes[] = "more than one stride of thirty-two bytes, and some";
+    assert_true(pt_result_digest(PT_TILE_DONE, false, NULL, 0) == UINT64_C(0xde7cf0cebc68fcac));
+    assert_true(pt_result_digest(PT_TILE_DONE, true, bytes, 11) == UINT64_C(0xfe9d4b5908a1c9b1));
+    assert_true(pt_result_digest(PT_TILE_EMPTY, false, bytes, sizeof bytes - 1) ==
+                UINT64_C(0xe17b9662e7a4e18f));
 }
 
 static void test_any_difference_shows(void **state)
 {
     (void)state;
-    uint8_t bytes[64] = {0};
+    uint8_t bytes[100] = {0};
     for (size_t size = 0; size <= sizeof bytes; size++) {
         uint64_t whole = pt_result_digest(PT_TILE_DONE, false, bytes, size);
         assert_true(whole == pt_result_digest(PT_TILE_DONE, false, bytes, size));
