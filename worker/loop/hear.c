@@ -10,6 +10,8 @@ static const double shortest_heartbeat = 0.05, longest_heartbeat = 60; /* second
 void pt_loop_end(pt_worker_loop *w, pt_worker_end how, pt_status why)
 {
     if (!w->over) {
+        static const char *const names[] = {"bye", "refused", "lost", "failed"};
+        PT_DEBUG("worker ends", PT_S("by", names[how]), PT_I("phase", w->phase), PT_S("why", why.message));
         w->over = true;
         w->how = how;
         w->why = why;
