@@ -294,6 +294,7 @@ static void clean_up(coordination *c, pt_status status)
 {
     pt_run_watch_stop(&c->watch);
     if (c->local && status.code == PT_OK) {
+        pt_run_local_ask(c->local, PT_RUN_LOCAL_DRAIN); /* also those that were about to join */
         (void)pt_run_local_wait(c->local, GOODBYE_SECONDS);
     }
     pt_run_local_join(&c->local);

@@ -241,6 +241,7 @@ void pt_control_free(pt_control **control)
     pt_batch_fini(&c->spare);
     pt_roster_fini(&c->roster);
     pthread_mutex_destroy(&c->lock);
+    pt_free(c->invited);
     pt_free(c->settlements);
     pt_free(c->settled);
     pt_free(c->spec_bytes);

@@ -16,6 +16,9 @@ void pt_control_farewell(pt_control *c, const char *why)
     for (size_t i = 0; i < c->roster.count; i++) {
         (void)pt_control_bye(c, c->roster.members[i]->peer, why);
     }
+    for (size_t i = 0; i < c->invited_count; i++) {
+        (void)pt_control_bye(c, c->invited[i], why);
+    }
     c->now = c->clock(c->clock_user);
     double until = c->now + PT_FAREWELL_SECONDS;
     while (c->roster.count > c->stalled && c->now < until) {

@@ -50,8 +50,35 @@ static pt_status refuse(pt_control *c, pt_peer peer, const pt_hello *h, const ch
     return pt_control_send(c, peer, &message);
 }
 
+static size_t find_invited(const pt_control *c, pt_peer peer)
+{
+    size_t i = 0;
+    while (i < c->invited_count && c->invited[i] != peer) {
+        i++;
+    }
+    return i;
+}
+
+static pt_status invite(pt_control *c, pt_peer peer)
+{
+    if (find_invited(c, peer) == c->invited_count && c->invited_count < PT_MEMBERS_MAX) {
+        PT_TRY(pt_grow(&c->invited, &c->invited_capacity, c->invited_count + 1, sizeof *c->invited));
+        c->invited[c->invited_count++] = peer;
+    }
+    return pt_ok();
+}
+
+static void uninvite(pt_control *c, pt_peer peer)
+{
+    size_t i = find_invited(c, peer);
+    if (i < c->invited_count) {
+        c->invited[i] = c->invited[--c->invited_count];
+    }
+}
+
 static pt_status send_job(pt_control *c, pt_peer peer)
 {
+    PT_TRY(invite(c, peer));
     pt_message message = {.type = PT_MSG_JOB};
     message.as.job.spec = c->spec_bytes; /* lent: the message is not freed */
     message.as.job.size = c->spec_size;
@@ -100,5 +127,6 @@ pt_status pt_control_hello(pt_control *c, pt_peer peer, const pt_hello *h)
         return send_job(c, peer);
     }
     PT_TRY(pt_control_welcome(c, peer, h));
+    uninvite(c, peer);
     return pt_control_say(c, peer, PT_MSG_WELCOME);
 }

@@ -68,6 +68,8 @@ struct pt_control {
     pt_dispatch_actions actions;
     pt_roster roster;
     pt_worker next_worker;
+    pt_peer *invited; /* owned; have the job and are no members yet: they too are to hear when it is over */
+    size_t invited_count, invited_capacity;
     pt_ship *ship; /* NULL: no pixels */
     pt_batch batch, spare;
     pt_settlement *settlements; /* owned; as many as a batch ever had items */

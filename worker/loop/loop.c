@@ -93,7 +93,7 @@ static void leave(pt_worker_loop *w, const char *why)
 {
     pt_speak_bye(w, why);
     w->leaving = true;
-    w->leave_by = w->now + last_word;
+    w->leave_by = w->now + (w->phase == PT_PHASE_WORKING ? last_word : 0);
 }
 
 static void drop_what_has_not_begun(pt_worker_loop *w)

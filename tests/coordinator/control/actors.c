@@ -261,7 +261,7 @@ static void take_job(world *w, actor *a, const pt_message *m)
     pt_job_spec_fini(&spec);
     if (a->stage == SEEKS) {
         a->stage = OPENS;
-        a->opened = w->now + OPEN_SECONDS;
+        a->opened = a->quirk == LATE ? FAR : w->now + OPEN_SECONDS;
         a->hello = FAR;
     }
 }

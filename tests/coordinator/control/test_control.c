@@ -182,6 +182,17 @@ static void test_a_worker_that_leaves(void **state)
     assert_int_equal(o.world.ended, 2);
 }
 
+/* It never was a member, and is told all the same that the job is over. */
+static void test_a_worker_that_comes_too_late(void **state)
+{
+    (void)state;
+    world_options options = world_defaults(8, 3);
+    options.quirks[2] = LATE;
+    outcome o = run_whole(&options);
+    assert_int_equal(o.shown.joined_workers, 2);
+    assert_int_equal(o.world.ended, 3);
+}
+
 static void test_a_new_connection_keeps_leases(void **state)
 {
     (void)state;
@@ -566,6 +577,7 @@ int main(void)
         cmocka_unit_test_teardown(test_vanished_workers, remove_job),
         cmocka_unit_test_teardown(test_a_worker_that_stands_still, remove_job),
         cmocka_unit_test_teardown(test_a_worker_that_leaves, remove_job),
+        cmocka_unit_test_teardown(test_a_worker_that_comes_too_late, remove_job),
         cmocka_unit_test_teardown(test_a_new_connection_keeps_leases, remove_job),
         cmocka_unit_test_teardown(test_a_network_cut, remove_job),
         cmocka_unit_test_teardown(test_a_long_network_cut, remove_job),

@@ -24,6 +24,7 @@ typedef enum quirk {
     WANDERS,       /* its results are of a tile that the job does not have */
     CONTRADICTS,   /* repeats what was acknowledged with another content, once */
     MEDDLES,       /* assigns tiles to the coordinator */
+    LATE,          /* opens the job's files for ever */
     NAMELESS,      /* does not say who it is */
     STRANGER,      /* speaks of another job */
 } quirk;
