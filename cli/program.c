@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const pt_command *const commands[] = {&pt_command_run,    &pt_command_worker, &pt_command_plan,
-                                             &pt_command_detect, &pt_command_info,   &pt_command_eval};
+static const pt_command *const commands[] = {&pt_command_run,  &pt_command_worker, &pt_command_verify,
+                                             &pt_command_plan, &pt_command_detect, &pt_command_info,
+                                             &pt_command_eval};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 const pt_command *const *pt_commands(size_t *count)

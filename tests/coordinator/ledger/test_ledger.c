@@ -1,4 +1,5 @@
 /* What a job's ledger promises while nothing goes wrong with the disk. */
+#include "coordinator/ledger/internal.h"
 #include "support.h"
 
 #include <setjmp.h>
@@ -396,6 +397,35 @@ static void test_reader(void **state)
     pt_ledger_close(&ledger);
 }
 
+/* Rows that the ledger itself would never write. */
+static void test_strange_rows(void **state)
+{
+    (void)state;
+    pt_ledger *ledger = create();
+    must(record(ledger, 0, TILES));
+    pt_ledger_counts c = {0};
+    ledger->spec.groups[0].height = 640; /* three rows of five tiles: the others are not of this job */
+    must(pt_ledger_verify(ledger, &c));
+    assert_int_equal(c.tiles, 15);
+    assert_int_equal(c.foreign, 10);
+    assert_int_equal(c.missing, 0);
+    ledger->spec.groups[0].height = 1000;
+    /* A table without its key takes a tile twice. */
+    const char *sql = "PRAGMA foreign_keys = OFF; CREATE TABLE loose AS SELECT * FROM tiles; "
+                      "INSERT INTO loose SELECT * FROM tiles WHERE tile IN (3, 4); "
+                      "UPDATE loose SET detections = 77 WHERE tile = 9; "
+                      "CREATE TABLE free (tile INTEGER PRIMARY KEY, payload BLOB); "
+                      "INSERT INTO free SELECT * FROM results; DROP TABLE results; DROP TABLE tiles; "
+                      "ALTER TABLE free RENAME TO results; ALTER TABLE loose RENAME TO tiles";
+    assert_int_equal(sqlite3_exec(ledger->db, sql, NULL, NULL, NULL), SQLITE_OK);
+    must(pt_ledger_verify(ledger, &c));
+    assert_int_equal(c.doubled, 2);
+    assert_int_equal(c.damaged, 1);
+    assert_int_equal(c.done + c.empty + c.quarantined, TILES - 1);
+    assert_int_equal(c.missing, 1); /* the damaged one */
+    pt_ledger_close(&ledger);
+}
+
 /* Every allocation that fails is told, nothing leaks, and the job is as it was. */
 static void test_no_memory(void **state)
 {
@@ -453,6 +483,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lock_dies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_finish, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reader, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_strange_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
