@@ -28,7 +28,7 @@ typedef struct pt_run_options {
 
 enum {
     PT_SHARED_OPTIONS = 21,
-    PT_RUN_OPTIONS = PT_SHARED_OPTIONS + 23,
+    PT_RUN_OPTIONS = PT_SHARED_OPTIONS + 22,
     PT_PLAN_OPTIONS = PT_SHARED_OPTIONS + 1
 };
 extern const pt_option pt_run_option_table[PT_RUN_OPTIONS];
