@@ -27,6 +27,17 @@ static uint32_t adopt(pt_dispatch *d, uint32_t worker, const pt_dispatch_held *h
     return lease;
 }
 
+/* What the worker has from an earlier life of the coordinator it does not take a second time: the lease is
+ * for the attempt that it has. */
+static void take_over(pt_dispatch *d, pt_lease *lease, int attempt)
+{
+    if (lease->record != PT_NONE && !lease->answered && attempt > lease->attempt && attempt <= ATTEMPT_MAX) {
+        pt_record *r = &d->records[lease->record];
+        lease->attempt = attempt;
+        r->attempts = attempt > r->attempts ? attempt : r->attempts;
+    }
+}
+
 static void confirm(pt_dispatch *d, uint32_t worker, const pt_dispatch_held *held)
 {
     if (held->tile < 0 || held->tile >= d->options.tiles) {
@@ -44,10 +55,9 @@ static void confirm(pt_dispatch *d, uint32_t worker, const pt_dispatch_held *hel
         return;
     }
     d->leases[lease].seen = d->now;
-    /* STARTED may have been lost. The attempt may be another: what the worker had from an earlier life of the
-     * coordinator, it does not take a second time. */
     if (held->started) {
-        pt_lease_begin(d, lease);
+        take_over(d, &d->leases[lease], held->attempt);
+        pt_lease_begin(d, lease); /* STARTED may have been lost */
     }
 }
 

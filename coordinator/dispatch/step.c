@@ -66,36 +66,47 @@ static void result(pt_dispatch *d, uint32_t worker, const pt_dispatch_event *eve
     pt_worker_hear(d, worker, true);
 }
 
+/* The tile is quarantined at once when it can never succeed, else when nobody else is at it. */
+static void count_failure(pt_dispatch *d, uint32_t record, uint32_t lease, const pt_dispatch_event *event)
+{
+    pt_record *r = &d->records[record];
+    r->failures = event->retryable ? r->failures + 1 : d->options.attempts;
+    r->avoid = event->worker;
+    if (event->blame) {
+        pt_record_strike(d, record, event->worker);
+    }
+    if (pt_record_condemnable(d, r) && (!event->retryable || r->lease_count == 1)) {
+        if (lease != PT_NONE) {
+            pt_lease_answer(d, lease);
+        }
+        pt_record_condemn(d, record, event->worker, event->attempt,
+                          r->failures >= d->options.attempts ? PT_REASON_FAILED : PT_REASON_DEATHS);
+    } else {
+        pt_lease_end(d, lease);
+        ack(d, event);
+    }
+    pt_record_review(d, record);
+}
+
 static void failed(pt_dispatch *d, uint32_t worker, const pt_dispatch_event *event)
 {
     uint32_t lease = pt_lease_find(d, worker, event->tile);
-    uint32_t record = lease == PT_NONE ? PT_NONE : d->leases[lease].record;
+    uint32_t record = pt_record_of(d, event->tile);
     d->workers[worker].fresh = false; /* its next heartbeat may still list this tile: nothing to adopt */
-    if (record == PT_NONE || d->leases[lease].attempt != event->attempt) {
-        ack(d, event); /* old news */
-        if (lease != PT_NONE && record == PT_NONE) {
+    if (pt_tile_settled(d, event->tile)) {
+        ack(d, event);
+        if (lease != PT_NONE) {
             pt_lease_end(d, lease);
         }
-    } else if (d->records[record].settling) { /* acknowledged when it is settled */
-        if (!d->leases[lease].answered) {
+    } else if (record != PT_NONE && d->records[record].settling) {
+        /* Acknowledged when it is settled; without a lease, when it is repeated after that. */
+        if (lease != PT_NONE && !d->leases[lease].answered) {
             pt_lease_answer(d, lease);
         }
+    } else if (event->retryable && (lease == PT_NONE || d->leases[lease].attempt != event->attempt)) {
+        ack(d, event); /* counted when it came the first time */
     } else {
-        pt_record *r = &d->records[record];
-        r->failures = event->retryable ? r->failures + 1 : d->options.attempts;
-        r->avoid = event->worker;
-        if (event->blame) {
-            pt_record_strike(d, record, event->worker);
-        }
-        if (pt_record_condemnable(d, r) && (!event->retryable || r->lease_count == 1)) {
-            pt_lease_answer(d, lease);
-            pt_record_condemn(d, record, event->worker, event->attempt,
-                              r->failures >= d->options.attempts ? PT_REASON_FAILED : PT_REASON_DEATHS);
-        } else {
-            pt_lease_end(d, lease);
-            ack(d, event);
-        }
-        pt_record_review(d, record);
+        count_failure(d, record == PT_NONE ? pt_record_take(d, event->tile) : record, lease, event);
     }
     pt_worker_hear(d, worker, true);
 }

@@ -44,6 +44,9 @@ static void assign(sim *s, const pt_dispatch_action *a)
     if (t->settled || t->settling) {
         sim_fail(s, "tile %" PRId64 " is assigned after its result has come", a->tile);
     }
+    if (t->told_hopeless) {
+        sim_fail(s, "tile %" PRId64 " is assigned after a failure that is for good", a->tile);
+    }
     bool listed = s->begun[a->worker * (size_t)s->c.tiles + (size_t)a->tile]; /* perhaps adopted */
     if (*given != a->attempt && !listed) {
         if (s->hold || s->draining) {
@@ -118,10 +121,23 @@ static void strike(sim *s, const pt_dispatch_action *a, const pt_dispatch_event 
     t->lives = a->lives;
 }
 
+/* In this step; worker 0: any. */
+static bool did(const sim *s, pt_dispatch_action_kind kind, pt_worker worker, int64_t tile)
+{
+    for (size_t i = 0; i < s->actions.count; i++) {
+        const pt_dispatch_action *a = &s->actions.items[i];
+        if (a->kind == kind && (worker == 0 || a->worker == worker) && a->tile == tile) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void ack(sim *s, const pt_dispatch_action *a, const pt_dispatch_event *event)
 {
     const sim_tile *t = &s->tiles[a->tile];
     bool condemned = t->settling && t->settling_quarantined && t->by == a->worker;
+    condemned |= did(s, PT_ACTION_QUARANTINE, 0, a->tile);
     bool failure = is_of(event, PT_EVENT_FAILED, a) && !condemned;
     if (!t->settled && !failure) {
         sim_fail(s, "tile %" PRId64 " is acknowledged before the ledger has it", a->tile);
@@ -202,17 +218,6 @@ static void apply(sim *s, const pt_dispatch_action *a, const pt_dispatch_event *
     default:
         drained(s);
     }
-}
-
-static bool did(const sim *s, pt_dispatch_action_kind kind, pt_worker worker, int64_t tile)
-{
-    for (size_t i = 0; i < s->actions.count; i++) {
-        const pt_dispatch_action *a = &s->actions.items[i];
-        if (a->kind == kind && a->worker == worker && a->tile == tile) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* What a step must not leave out. */
