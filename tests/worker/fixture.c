@@ -38,8 +38,8 @@ void fixture_truth(const char *path)
     const char *shapes[SQUARES];
     for (int i = 0; i < SQUARES; i++) {
         double x = 500002 + i % 9 * 17, y = 4999998 - i / 9 * 17, d = 3 + i % 4;
-        snprintf(text[i], sizeof text[i], "POLYGON((%g %g,%g %g,%g %g,%g %g,%g %g))", x, y, x + d, y, x + d,
-                 y - d, x, y - d, x, y);
+        snprintf(text[i], sizeof text[i], "POLYGON((%.1f %.1f,%.1f %.1f,%.1f %.1f,%.1f %.1f,%.1f %.1f))", x,
+                 y, x + d, y, x + d, y - d, x, y - d, x, y);
         shapes[i] = text[i];
     }
     VSIUnlink(path);
