@@ -9,9 +9,9 @@
  * asks for HELLO. */
 
 enum {
-    CONNECT_MS = 1500, /* a SYN that gets no answer is given up and sent anew */
+    CONNECT_MS = 1000, /* a SYN that gets no answer is given up and sent anew */
     RETRY_MS = 100,    /* doubled up to: */
-    RETRY_MOST_MS = 2000,
+    RETRY_MOST_MS = 500,
 };
 
 typedef struct zmq_end {

@@ -30,7 +30,7 @@ typedef struct zmq_hub {
     void *context, *socket;
     pt_zap *zap; /* NULL without keys */
     pt_bell bell;
-    pt_peer_set expelled;
+    pt_peer_set expelled, hung_up;
     pt_link_stats stats;
     char *endpoint; /* as workers say it */
     int port;       /* 0: ipc */
@@ -56,24 +56,39 @@ static bool name_of(pt_peer peer, uint8_t out[NAME])
     return peer != 0 && count <= UINT32_MAX;
 }
 
-/* The number of a file may belong to something else by now; only a connection of this hub's listener is
- * touched. Should it be another worker's, that one connects again. */
-static void hang_up(const zmq_hub *hub, zmq_msg_t *part)
+static bool is_ours(const zmq_hub *hub, int fd)
 {
-    int fd = zmq_msg_get(part, ZMQ_SRCFD);
     struct sockaddr_storage own = {0};
+    struct sockaddr_storage other;
     socklen_t length = sizeof own;
-    if (fd < 0 || getsockname(fd, (struct sockaddr *)&own, &length) != 0) {
-        return;
+    socklen_t other_length = sizeof other;
+    if (getsockname(fd, (struct sockaddr *)&own, &length) != 0 ||
+        getpeername(fd, (struct sockaddr *)&other, &other_length) != 0) {
+        return false;
+    }
+    if (hub->port == 0) {
+        return own.ss_family == AF_UNIX;
     }
     int port = own.ss_family == AF_INET    ? ntohs(((struct sockaddr_in *)&own)->sin_port)
                : own.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&own)->sin6_port)
                                            : 0;
-    bool same_kind = hub->port > 0 ? port == hub->port : own.ss_family == AF_UNIX;
-    struct sockaddr_storage other;
-    length = sizeof other;
-    if (same_kind && getpeername(fd, (struct sockaddr *)&other, &length) == 0) {
+    return port == hub->port;
+}
+
+/* Ends the connection that a message came from, once. libzmq tells the number of its file, which may belong
+ * to another connection by now: only one of this hub's listener is touched, and should it be a good
+ * worker's, that one connects again. */
+static void hang_up(zmq_hub *hub, pt_peer peer, zmq_msg_t *part)
+{
+    if (peer != 0 && pt_peer_set_has(&hub->hung_up, peer)) {
+        return;
+    }
+    int fd = zmq_msg_get(part, ZMQ_SRCFD);
+    if (fd >= 0 && is_ours(hub, fd)) {
         shutdown(fd, SHUT_RDWR);
+    }
+    if (peer != 0) {
+        pt_peer_set_add(&hub->hung_up, peer);
     }
 }
 
@@ -91,7 +106,7 @@ static void refuse(zmq_hub *hub, pt_peer peer, zmq_msg_t *part, const char *why)
 {
     hub->stats.refused++;
     hub_expel(&hub->base, peer);
-    hang_up(hub, part);
+    hang_up(hub, peer, part);
     if (hub->stats.refused <= LOGGED) {
         const char *user = zmq_msg_gets(part, "User-Id");
         const char *address = zmq_msg_gets(part, "Peer-Address");
@@ -114,7 +129,7 @@ static pt_status take(zmq_hub *hub, zmq_msg_t *name, zmq_msg_t *body, pt_peer *p
     } else if (!known) {
         refuse(hub, from, body, "a connection that wants a name of its own");
     } else if (pt_peer_set_has(&hub->expelled, from)) {
-        hang_up(hub, body);
+        hang_up(hub, from, body);
     } else {
         pt_status status = pt_message_decode(zmq_msg_data(body), zmq_msg_size(body), out);
         if (status.code == PT_E_INPUT) {
@@ -222,6 +237,7 @@ static void hub_close(pt_hub *base)
     }
     pt_bell_close(&hub->bell);
     pt_peer_set_fini(&hub->expelled);
+    pt_peer_set_fini(&hub->hung_up);
     pt_free(hub->endpoint);
     pt_free(hub);
 }
