@@ -51,7 +51,7 @@ def engine_alone(arguments, tiles, processes, threads, rounds):
 
 
 def inferred_mpx(report):
-    return report["totals"]["pixels"] / 1e6
+    return report["counts"]["pixels"] / 1e6
 
 
 def efficiency(arguments, folder):

@@ -28,14 +28,14 @@ static json_t *text(const char *value)
 
 static json_t *counts(const pt_assemble_report *r)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f}", "tiles",
-                     (json_int_t)r->tiles, "done", (json_int_t)r->done, "empty", (json_int_t)r->empty,
-                     "outside", (json_int_t)r->outside, "failed", (json_int_t)r->failed, "capped",
-                     (json_int_t)r->capped, "detections", (json_int_t)r->stitch.detections, "objects",
-                     (json_int_t)r->objects, "merged", (json_int_t)r->stitch.merged, "too_small",
-                     (json_int_t)r->dropped, "too_large", (json_int_t)r->too_large, "waiting_peak",
-                     (json_int_t)r->stitch.waiting_peak, "read_seconds", r->read_seconds, "infer_seconds",
-                     r->infer_seconds);
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f}", "tiles",
+                     (json_int_t)r->tiles, "pixels", (json_int_t)r->pixels, "done", (json_int_t)r->done,
+                     "empty", (json_int_t)r->empty, "outside", (json_int_t)r->outside, "failed",
+                     (json_int_t)r->failed, "capped", (json_int_t)r->capped, "detections",
+                     (json_int_t)r->stitch.detections, "objects", (json_int_t)r->objects, "merged",
+                     (json_int_t)r->stitch.merged, "too_small", (json_int_t)r->dropped, "too_large",
+                     (json_int_t)r->too_large, "waiting_peak", (json_int_t)r->stitch.waiting_peak,
+                     "read_seconds", r->read_seconds, "infer_seconds", r->infer_seconds);
 }
 
 /* Of the whole job; scenes do not know who had to try again. */
