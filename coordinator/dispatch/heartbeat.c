@@ -1,7 +1,10 @@
 /* What a worker says it holds, against what it should hold. */
 #include "coordinator/dispatch/internal.h"
 
-enum { ATTEMPT_MAX = 1 << 20 }; /* believed of a worker; more than any tile ever has */
+enum {
+    ATTEMPT_MAX = 1 << 20, /* believed of a worker; more than any tile ever has */
+    REPEATS_MAX = 3,
+};
 
 static void revoke(pt_dispatch *d, uint32_t worker, int64_t tile, int attempt)
 {
@@ -55,28 +58,37 @@ static void confirm(pt_dispatch *d, uint32_t worker, const pt_dispatch_held *hel
         return;
     }
     d->leases[lease].seen = d->now;
+    d->leases[lease].repeats = 0;
     if (held->started) {
         take_over(d, &d->leases[lease], held->attempt);
         pt_lease_begin(d, lease); /* STARTED may have been lost */
     }
 }
 
-/* It was sent some time ago, and the worker does not have it: the message was lost, or the worker forgot. */
+static void take_back(pt_dispatch *d, uint32_t worker, uint32_t lease)
+{
+    uint32_t record = d->leases[lease].record;
+    if (record != PT_NONE) {
+        revoke(d, worker, d->leases[lease].tile, d->leases[lease].attempt);
+        d->records[record].avoid = d->workers[worker].id;
+    }
+    pt_lease_end(d, lease);
+    if (record != PT_NONE) {
+        pt_record_review(d, record);
+    }
+}
+
+/* It was sent some time ago, and the worker does not have it: the message was lost, or the worker forgot, or
+ * it does not want it, which must not go on for ever. */
 static void repeat(pt_dispatch *d, uint32_t worker, uint32_t lease)
 {
     pt_lease *l = &d->leases[lease];
-    uint32_t record = l->record;
-    if (record == PT_NONE || d->draining) {
-        if (record != PT_NONE) {
-            revoke(d, worker, l->tile, l->attempt);
-        }
-        pt_lease_end(d, lease);
-        if (record != PT_NONE) {
-            pt_record_review(d, record);
-        }
+    if (l->record == PT_NONE || d->draining || l->repeats == REPEATS_MAX) {
+        take_back(d, worker, lease);
         return;
     }
     l->seen = d->now;
+    l->repeats++;
     pt_dispatch_act(d, (pt_dispatch_action){.kind = PT_ACTION_ASSIGN,
                                             .worker = d->workers[worker].id,
                                             .tile = l->tile,

@@ -60,7 +60,8 @@ typedef struct pt_lease {
     uint32_t worker, record; /* record PT_NONE: the tile was settled without it, the worker still computes */
     uint32_t record_next;
     pt_link_pair of_worker;
-    double seen; /* when the worker last showed that it has it, or it was sent */
+    int repeats; /* assignments sent again since the worker last showed that it has it */
+    double seen; /* when it did, or it was sent */
     bool in_use, started, answered;
 } pt_lease;
 

@@ -187,6 +187,7 @@ typedef struct sim {
     sim_worker workers[SIM_SLOTS];
     sim_life lives[SIM_LIVES];
     uint32_t life_count;
+    uint16_t *acked; /* life * tiles + tile: attempt that the worker has had acknowledged */
     uint16_t *given; /* life * tiles + tile: attempt last assigned by this life of the coordinator */
     int64_t settled_count;
     /* the coordinator */

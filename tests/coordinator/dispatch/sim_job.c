@@ -173,8 +173,9 @@ bool sim_job_run(uint64_t seed, const sim_conditions *c, const pt_dispatch_optio
                .tiles = calloc(tiles, sizeof *s->tiles),
                .order_of = calloc(tiles, sizeof *s->order_of),
                .begun = calloc(SIM_LIVES * tiles, sizeof *s->begun),
+               .acked = calloc(SIM_LIVES * tiles, sizeof *s->acked),
                .given = calloc(SIM_LIVES * tiles, sizeof *s->given)};
-    if (!s->tiles || !s->order_of || !s->begun || !s->given) {
+    if (!s->tiles || !s->order_of || !s->begun || !s->acked || !s->given) {
         fprintf(stderr, "out of memory\n");
         exit(2);
     }
@@ -197,6 +198,7 @@ bool sim_job_run(uint64_t seed, const sim_conditions *c, const pt_dispatch_optio
     free(s->tiles);
     free(s->order_of);
     free(s->begun);
+    free(s->acked);
     free(s->given);
     free(s);
     return good;

@@ -163,6 +163,7 @@ static void receive(sim *s, int slot, const sim_message *m)
     sim_worker *w = &s->workers[slot];
     size_t i = find(w, m->tile);
     bool held = i < w->held_count;
+    uint16_t *acked = m->tile < 0 ? NULL : &s->acked[w->life * (size_t)s->c.tiles + (size_t)m->tile];
     switch (m->type) {
     case SAY_WELCOME:
         w->welcomed = w->welcomed || m->epoch >= w->epoch;
@@ -173,13 +174,15 @@ static void receive(sim *s, int slot, const sim_message *m)
         say(s, w, (sim_message){.type = SAY_HELLO});
         break;
     case SAY_ASSIGN:
-        if (!held && m->epoch >= w->epoch && w->held_count < SIM_HELD) {
+        /* What was acknowledged is not taken again: it would be an old repeat. */
+        if (!held && m->epoch >= w->epoch && w->held_count < SIM_HELD && m->attempt > *acked) {
             w->held[w->held_count++] = (sim_held){.tile = m->tile, .attempt = m->attempt};
             compute(s, slot);
         }
         break;
     case SAY_ACK:
         if (held && w->held[i].answered) {
+            *acked = (uint16_t)w->held[i].attempt;
             forget(w, i);
         }
         break;

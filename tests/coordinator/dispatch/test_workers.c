@@ -188,6 +188,15 @@ static void a_lost_assignment_is_sent_again(void **state)
     beat(&h, 1, 1, 2, held, 1); /* not at every heartbeat */
     assert_int_equal(h.actions.count, 0);
     assert_int_equal(stats_of(&h).assigned, 2);
+    for (int i = 0; i < 2; i++) {
+        tick(&h, 5);
+        beat(&h, 1, 1, 2, held, 1);
+        assert_int_equal(find_action(&h, PT_ACTION_ASSIGN, 1, 0)->attempt, 1);
+    }
+    tick(&h, 5); /* nor for ever: it does not want this attempt */
+    beat(&h, 1, 1, 2, held, 1);
+    assert_int_equal(find_action(&h, PT_ACTION_REVOKE, 1, 0)->attempt, 1);
+    assert_int_equal(find_action(&h, PT_ACTION_ASSIGN, 1, 0)->attempt, 2);
     harness_free(&h);
 }
 
