@@ -205,7 +205,7 @@ void pt_console_progress(const pt_progress *p)
     }
     /* A tenth more done and a second gone, or ten seconds: neither floods nor silence. */
     int64_t tenth = p->total > 0 ? 10 * p->done / p->total : 10;
-    double gone = now - console.drawn_at;
+    double gone = console.drawn_at > 0 ? now - console.drawn_at : tenth > 0;
     if (!(tenth > console.tenth && gone >= 1) && gone < 10) {
         return;
     }

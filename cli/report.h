@@ -13,7 +13,9 @@ typedef struct pt_report_facts {
     const pt_assemble_report *totals;
     const pt_control_snapshot *control; /* after the last tile */
     pt_ledger *ledger;
-    double seconds; /* of the whole run */
+    char backend[128]; /* of the first worker's engine; empty: none seen, or no network */
+    int threads;       /* of the same */
+    double seconds;    /* of the whole run */
 } pt_report_facts;
 
 /* To options.report; nothing when none is wanted. */

@@ -233,12 +233,14 @@ static pt_status conclude(coordination *c)
 {
     PT_TRY(pt_run_output_commit(&c->job, &c->scenes, c->writer, &c->folder));
     pt_run_output_totals(&c->scenes, &c->totals);
-    return pt_report_write(&(pt_report_facts){.job = &c->job,
-                                              .scenes = &c->scenes,
-                                              .totals = &c->totals,
-                                              .control = &c->seen,
-                                              .ledger = c->folder.ledger,
-                                              .seconds = pt_console_clock() - c->start});
+    pt_report_facts facts = {.job = &c->job,
+                             .scenes = &c->scenes,
+                             .totals = &c->totals,
+                             .control = &c->seen,
+                             .ledger = c->folder.ledger,
+                             .seconds = pt_console_clock() - c->start};
+    pt_run_watch_met(c->watch, facts.backend, &facts.threads);
+    return pt_report_write(&facts);
 }
 
 static void say_summary(const coordination *c)
@@ -292,7 +294,7 @@ static pt_status explain(const coordination *c, pt_status status)
 
 static void clean_up(coordination *c, pt_status status)
 {
-    pt_run_watch_stop(&c->watch);
+    pt_run_watch_free(&c->watch);
     if (c->local && status.code == PT_OK) {
         pt_run_local_ask(c->local, PT_RUN_LOCAL_DRAIN); /* also those that were about to join */
         (void)pt_run_local_wait(c->local, GOODBYE_SECONDS);
@@ -326,7 +328,7 @@ pt_status pt_run_coordinate(const pt_run_options *options, const pt_launch *laun
         PT_INFO("done already", PT_S("output", options->output));
     } else if (status.code == PT_OK) {
         status = work(c);
-        pt_run_watch_stop(&c->watch);
+        pt_run_watch_stop(c->watch);
         status = status.code == PT_OK ? conclude(c) : explain(c, status);
         if (status.code == PT_OK) {
             say_summary(c);

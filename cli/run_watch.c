@@ -11,6 +11,7 @@
 
 enum {
     LOOK_MS = 250,
+    FIRST_LOOK_MS = 50, /* until somebody works: short jobs shall say with what, too */
     TABLE_WORKERS = 12, /* rows of the table on a terminal */
     TABLE_SIZE = (TABLE_WORKERS + 2) * 120,
 };
@@ -22,6 +23,8 @@ struct pt_run_watch {
     atomic_llong objects;
     pt_control_snapshot seen; /* of the thread; large, so not on its stack */
     char table[TABLE_SIZE];
+    char backend[128]; /* of the first worker's engine; empty: none seen yet, or no network */
+    int threads;       /* of the same */
     pthread_t thread;
     pthread_mutex_t lock; /* of stop */
     pthread_cond_t wake;
@@ -61,10 +64,31 @@ static const char *make_table(pt_run_watch *watch)
     return watch->table;
 }
 
+/* Told once: what the first worker computes with. */
+static void meet_first(pt_run_watch *watch)
+{
+    const pt_worker_view *first = &watch->seen.workers[0];
+    if (watch->threads > 0 || watch->seen.worker_count == 0 || first->threads == 0) {
+        return;
+    }
+    watch->threads = first->threads;
+    memcpy(watch->backend, first->backend, sizeof watch->backend);
+    if (!first->backend[0]) {
+        return;
+    }
+    if (pt_console_is_json()) {
+        PT_INFO("engine", PT_S("backend", first->backend), PT_I("threads", first->threads));
+        return;
+    }
+    pt_console_line("engine  %s, %d thread%s", first->backend, first->threads,
+                    first->threads == 1 ? "" : "s");
+}
+
 static void show(pt_run_watch *watch)
 {
     pt_control_snapshot *s = &watch->seen;
     look(watch, s);
+    meet_first(watch);
     pt_progress p = {.done = s->done + s->empty + s->outside + s->failed,
                      .total = s->dispatch.tiles,
                      .resumed = s->resumed,
@@ -85,7 +109,7 @@ static void *watch_over(void *user)
     while (!watch->stop) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_MS * 1000000L;
+        until.tv_nsec += (watch->threads > 0 ? LOOK_MS : FIRST_LOOK_MS) * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
         pthread_cond_timedwait(&watch->wake, &watch->lock, &until);
@@ -159,17 +183,30 @@ void pt_run_watch_objects(pt_run_watch *watch, int64_t objects)
     atomic_store(&watch->objects, objects);
 }
 
-void pt_run_watch_stop(pt_run_watch **watch)
+void pt_run_watch_met(const pt_run_watch *watch, char backend[128], int *threads)
 {
-    if (!*watch) {
-        return;
+    memcpy(backend, watch->backend, sizeof watch->backend);
+    *threads = watch->threads;
+}
+
+void pt_run_watch_stop(pt_run_watch *watch)
+{
+    pthread_mutex_lock(&watch->lock);
+    bool running = !watch->stop;
+    watch->stop = true;
+    pthread_cond_signal(&watch->wake);
+    pthread_mutex_unlock(&watch->lock);
+    if (running) {
+        pthread_join(watch->thread, NULL);
     }
-    pthread_mutex_lock(&(*watch)->lock);
-    (*watch)->stop = true;
-    pthread_cond_signal(&(*watch)->wake);
-    pthread_mutex_unlock(&(*watch)->lock);
-    pthread_join((*watch)->thread, NULL);
     pt_console_progress_end();
-    dispose(*watch);
-    *watch = NULL;
+}
+
+void pt_run_watch_free(pt_run_watch **watch)
+{
+    if (*watch) {
+        pt_run_watch_stop(*watch);
+        dispose(*watch);
+        *watch = NULL;
+    }
 }

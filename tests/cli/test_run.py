@@ -81,8 +81,10 @@ class Oracle(Case):
             out = self.path("out." + ending)
             self.run_oracle(out)
             self.assertEqual(len(features(out)), len(self.shapes), ending)
+        names = ["out.fgb", "out.geojson", "out.geojsonl", "out.gpkg", "out.json"]
         self.assertEqual(sorted(f for f in os.listdir(self.dir) if f.startswith("out")),
-                         ["out.fgb", "out.geojson", "out.geojsonl", "out.gpkg", "out.json"])
+                         sorted(names + [name + ".pantile" for name in names]))
+        self.assertEqual(os.listdir(self.path("out.fgb.pantile")), ["ledger.db", "lock"])  # the proof, no keys
 
     def test_classes_of_a_model(self):
         out = self.path("out.geojson")
