@@ -36,7 +36,7 @@
          .offset = AT(gsd),                                                                                  \
          .words = "auto native",                                                                             \
          .config = true,                                                                                     \
-         .help = "ground sample distance to read at: auto (the model's), native, or metres [auto]"},         \
+         .help = "metres per pixel to read at: auto (the model's), native, or a number [auto]"},             \
         {.name = "bands",                                                                                    \
          .value = "R,G,B",                                                                                   \
          .kind = PT_OPTION_REALS,                                                                            \
@@ -45,6 +45,7 @@
          .most = 65535,                                                                                      \
          .count = 3,                                                                                         \
          .words = "",                                                                                        \
+         .rare = true,                                                                                       \
          .config = true,                                                                                     \
          .help = "bands to use as red, green and blue [by colour interpretation, else 1,2,3]"},              \
         {.name = "range",                                                                                    \
@@ -55,6 +56,7 @@
          .most = 1e30,                                                                                       \
          .count = 2,                                                                                         \
          .words = "",                                                                                        \
+         .rare = true,                                                                                       \
          .config = true,                                                                                     \
          .help = "sample values that become black and white [bytes as they are, others 2-98 %]"},            \
         {.name = "aoi",                                                                                      \
@@ -62,7 +64,7 @@
          .kind = PT_OPTION_TEXT,                                                                             \
          .offset = AT(aoi),                                                                                  \
          .config = true,                                                                                     \
-         .help = "only inside the polygons of this vector file (scene without a CRS: pixels, y negated)"},   \
+         .help = "only inside the polygons of this vector file (in pixels, y negated, without a CRS)"},      \
         {.name = "bbox",                                                                                     \
          .value = "X0,Y0,X1,Y1",                                                                             \
          .kind = PT_OPTION_REALS,                                                                            \
@@ -189,7 +191,7 @@ const pt_option pt_run_option_table[] = {
     {.name = "min-area", .value = "M2", .kind = PT_OPTION_REAL, .offset = AT(min_area), .least = 0, .most = 1e12,
      .words = "", .config = true, .help = "drop objects, parts and holes smaller than this, square metres [0]"},
     {.name = "simplify", .value = "M", .kind = PT_OPTION_REAL, .offset = AT(simplify), .least = 0, .most = 1e6,
-     .words = "", .config = true, .help = "tolerance of outlines, metres; 0 keeps every vertex [half a pixel, less for small objects]"},
+     .words = "", .config = true, .help = "tolerance of outlines, metres [half a pixel, less for small objects]"},
     {.name = "square", .kind = PT_OPTION_FLAG, .offset = AT(square), .config = true,
      .help = "turn outlines to right angles where that fits (buildings)"},
     {.name = "overlay", .value = "PNG", .kind = PT_OPTION_TEXT, .offset = AT(overlay), .config = true,

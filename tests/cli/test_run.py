@@ -84,7 +84,7 @@ class Oracle(Case):
         names = ["out.fgb", "out.geojson", "out.geojsonl", "out.gpkg", "out.json"]
         self.assertEqual(sorted(f for f in os.listdir(self.dir) if f.startswith("out")),
                          sorted(names + [name + ".pantile" for name in names]))
-        self.assertEqual(os.listdir(self.path("out.fgb.pantile")), ["ledger.db", "lock"])  # the proof, no keys
+        self.assertEqual(sorted(os.listdir(self.path("out.fgb.pantile"))), ["ledger.db", "lock"])  # the proof, no keys
 
     def test_classes_of_a_model(self):
         out = self.path("out.geojson")
