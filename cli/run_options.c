@@ -36,7 +36,7 @@
          .offset = AT(gsd),                                                                                  \
          .words = "auto native",                                                                             \
          .config = true,                                                                                     \
-         .help = "metres per pixel to read at: auto (the model's), native, or a number [auto]"},             \
+         .help = "metres per pixel: auto (the model's), native, or a number [auto]"},                        \
         {.name = "bands",                                                                                    \
          .value = "R,G,B",                                                                                   \
          .kind = PT_OPTION_REALS,                                                                            \
@@ -64,7 +64,7 @@
          .kind = PT_OPTION_TEXT,                                                                             \
          .offset = AT(aoi),                                                                                  \
          .config = true,                                                                                     \
-         .help = "only inside the polygons of this vector file (in pixels, y negated, without a CRS)"},      \
+         .help = "only inside these polygons (scene without a CRS: in pixels, y negated)"},                  \
         {.name = "bbox",                                                                                     \
          .value = "X0,Y0,X1,Y1",                                                                             \
          .kind = PT_OPTION_REALS,                                                                            \

@@ -90,7 +90,7 @@ static void add_console(crew *c)
 
 static int threads_each(const pt_worker_settings *s)
 {
-    const pt_launch alone = {.size = 1, .local_size = 1, .hosts = 1};
+    const pt_launch alone = pt_launch_alone();
     int64_t all = s->threads > 0 ? s->threads : pt_launch_cores(&alone), each = all / s->workers;
     return each > 1 ? (int)each : 1;
 }

@@ -80,13 +80,17 @@ static pt_status find_place(pt_launch *launch)
     return pt_ok();
 }
 
+pt_launch pt_launch_alone(void)
+{
+    pt_cores cores = pt_launch_own_cores();
+    return (pt_launch){.size = 1, .local_size = 1, .hosts = 1, .cores = pt_launch_count_cores(&cores)};
+}
+
 pt_status pt_launch_begin(pt_launch *out)
 {
-    pt_launch launch = {.size = 1, .local_size = 1, .hosts = 1};
+    pt_launch launch = pt_launch_alone();
     int rank;
     if (!pt_launch_foresee(&rank)) {
-        pt_cores cores = pt_launch_own_cores();
-        launch.cores = pt_launch_count_cores(&cores);
         *out = launch;
         return pt_ok();
     }

@@ -39,6 +39,8 @@ typedef struct pt_invitation {
  * For what must be known before pt_launch_begin or after it failed. */
 bool pt_launch_foresee(int *rank);
 
+/* One process by itself, whatever the environment says: for workers that nobody invited by MPI. */
+pt_launch pt_launch_alone(void);
 /* Looks at the environment, initialises MPI when it says that there are several ranks. PT_E_USAGE when a
  * launcher said several but MPI sees one (srun without --mpi=pmix). */
 pt_status pt_launch_begin(pt_launch *out);

@@ -64,6 +64,9 @@ static void test_environment(void **state)
     setenv("OMPI_COMM_WORLD_RANK", "2", 1);
     assert_true(pt_launch_foresee(&rank));
     assert_int_equal(rank, 2);
+    pt_launch alone = pt_launch_alone();
+    assert_false(alone.mpi);
+    assert_true(alone.size == 1 && alone.rank == 0 && pt_launch_cores(&alone) >= 1);
     setenv("OMPI_COMM_WORLD_SIZE", "many", 1);
     assert_false(pt_launch_foresee(&rank));
 }
