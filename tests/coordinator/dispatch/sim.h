@@ -52,7 +52,7 @@ typedef struct sim_conditions {
     double nomem;                /* chance per step that memory runs out */
     double quiet;                /* from then on nothing goes wrong by chance */
     double limit;                /* when the job must have ended */
-    bool one_silent;             /* for the tail: slot 0 falls silent for good at `quiet` */
+    double silent;               /* from then on slot 0 says and does nothing; 0: never */
 } sim_conditions;
 
 typedef enum sim_kind {

@@ -210,6 +210,9 @@ void sim_worker_event(sim *s, const sim_event *event)
     if (w->life != event->life) {
         return; /* meant for one who is dead */
     }
+    if (event->slot == 0 && s->c.silent > 0 && s->now >= s->c.silent) {
+        return;
+    }
     if (event->kind == SIM_KILLED) {
         if (w->wedged) {
             s->tiles[w->held[w->computing].tile].deaths++;

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static bool need(const char *what, int64_t count)
 {
@@ -62,11 +63,67 @@ static int play_all(uint64_t first, int64_t jobs, bool trace)
     return 0;
 }
 
+enum { TAIL_RUNS = 21 };
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Prints how long the same jobs take: median, least and most, and the second runs of each on average. */
+static bool time_jobs(const char *what, sim_conditions c, double factor)
+{
+    double seconds[TAIL_RUNS];
+    sim_totals totals = {0};
+    pt_dispatch_options options = pt_dispatch_defaults();
+    options.speculate_factor = factor;
+    for (uint64_t seed = 0; seed < TAIL_RUNS; seed++) {
+        char error[256];
+        if (!sim_job_run(seed, &c, &options, false, &totals, &seconds[seed], error)) {
+            printf("seed %" PRIu64 ": %s\n", seed, error);
+            return false;
+        }
+    }
+    qsort(seconds, TAIL_RUNS, sizeof *seconds, by_value);
+    printf("  %-42s %4g %8.1f %8.1f %8.1f %8.1f %8.1f\n", what, factor, seconds[TAIL_RUNS / 2], seconds[0],
+           seconds[TAIL_RUNS - 1], (double)totals.speculated / TAIL_RUNS, (double)totals.wasted / TAIL_RUNS);
+    return true;
+}
+
+static int play_tail(void)
+{
+    const sim_conditions even = {.tiles = 1600,
+                                 .slots = 32,
+                                 .credit = 2,
+                                 .seconds = 1,
+                                 .spread = 0.5,
+                                 .slow = 1,
+                                 .notice = 1,
+                                 .limit = 1e6};
+    sim_conditions slow = even, silent = even;
+    slow.slow = 10;
+    silent.silent = 45;
+    printf("%" PRId64 " tiles of %g s, %d workers of credit %d: %g s of work for each; %d runs\n", even.tiles,
+           even.seconds, even.slots, even.credit, (double)even.tiles * even.seconds / even.slots, TAIL_RUNS);
+    printf("  %-42s %4s %8s %8s %8s %8s %8s\n", "seconds until all is settled", "x", "median", "least",
+           "most", "second", "wasted");
+    bool good = true;
+    for (double factor = 0; factor <= 3 && good; factor++) {
+        good = time_jobs("all alike", even, factor) && time_jobs("one ten times slower", slow, factor) &&
+               time_jobs("one silent from 45 s on", silent, factor);
+    }
+    return good ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "tail") == 0) {
+        return play_tail();
+    }
     int64_t jobs = argc > 1 ? strtoll(argv[1], NULL, 10) : 0;
     if (jobs < 1 || argc > 4) {
-        fprintf(stderr, "usage: simulator JOBS [FIRST_SEED [trace]]\n");
+        fprintf(stderr, "usage: simulator JOBS [FIRST_SEED [trace]] | simulator tail\n");
         return 2;
     }
     return play_all(argc > 2 ? strtoull(argv[2], NULL, 10) : 1, jobs, argc > 3);
