@@ -13,12 +13,16 @@
  *   - A tile that fails with a retryable error goes out again, to another worker where there is one, until
  *     options.attempts; then it is quarantined (or fails the job: that is the caller's choice on the action).
  *   - A worker that is silent for suspect_after is given nothing, and its tiles may go to others without its
- *     losing them; after expire_after (or 3 x the 95th percentile of a tile's time, whichever is longer) it
- * is dropped.
- *   - A worker whose progress stands still while it holds a started tile is treated as silent from then on,
+ *     losing them; after expire_after, or 3 x the 95th percentile of a tile's time when that is longer, it
+ *     is dropped.
+ *   - A worker whose progress stands still while it has something started is treated as silent from then on,
  *     however it beats.
- *   - When nothing is pending, a tile older than twice the 95th percentile runs a second time where there is
- *     credit to spare (speculation).
+ *   - When nothing is pending, a tile older than twice the 95th percentile, and than a second, runs a second
+ *     time where there is credit to spare (speculation).
+ *   - Credit counts tiles without a result; with those whose results wait for the ledger a worker never has
+ *     more than options.hold_max.
+ *   - A result of an open tile counts whoever brings it. A worker that joins keeps the open tiles that its
+ *     first heartbeat lists.
  *
  * Life cycle: pt_dispatch_new -> pt_dispatch_settled_before (resume) -> pt_dispatch_step per event ->
  * pt_dispatch_free. Not thread-safe.
@@ -131,20 +135,6 @@ void pt_dispatch_actions_fini(pt_dispatch_actions *actions);
  */
 pt_status pt_dispatch_new(const pt_dispatch_options *options, pt_dispatch **out);
 void pt_dispatch_free(pt_dispatch **dispatch);
-
-/* Orders that keep the frontier of open seams short: row by row where a grid has no more columns than rows,
- * column by column elsewhere. Tiles are numbered row by row. */
-int64_t pt_dispatch_order_grid(int64_t cols, int64_t rows, int64_t place);
-
-typedef struct pt_dispatch_group {
-    int64_t first, cols, rows; /* its first tile, and its grid */
-} pt_dispatch_group;
-typedef struct pt_dispatch_groups {
-    const pt_dispatch_group *items; /* borrowed; in the order of their tiles, without gaps; at least one */
-    size_t count;
-} pt_dispatch_groups;
-/* A pt_dispatch_order: one group after the other; `user` is a pt_dispatch_groups. */
-int64_t pt_dispatch_order_groups(const void *user, int64_t place);
 
 /* Before the first step: what the ledger knows. PT_E_USAGE for a tile that the job does not have, or that is
  * settled already; PT_E_NOMEM. */

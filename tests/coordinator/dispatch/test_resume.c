@@ -1,4 +1,4 @@
-/* The scheduler's edges: options, what an earlier life left, orders, memory, its own tables. */
+/* The scheduler's edges: options, what an earlier life left, memory, its own tables. */
 #include "coordinator/dispatch/heap.h"
 #include "coordinator/dispatch/map.h"
 #include "tests/coordinator/dispatch/harness.h"
@@ -200,23 +200,6 @@ static void beginning_without_memory_fails(void **state)
     harness_free(&h);
 }
 
-static void the_order_follows_the_shorter_side(void **state)
-{
-    (void)state;
-    /* 3 columns, 2 rows: column by column */
-    const int64_t wide[] = {0, 3, 1, 4, 2, 5};
-    for (int64_t place = 0; place < 6; place++) {
-        assert_int_equal(pt_dispatch_order_grid(3, 2, place), wide[place]);
-        assert_int_equal(pt_dispatch_order_grid(2, 3, place), place);
-    }
-    const pt_dispatch_group items[] = {{0, 1, 4}, {4, 3, 2}, {10, 1, 1}};
-    const pt_dispatch_groups groups = {items, 3};
-    const int64_t all[] = {0, 1, 2, 3, 4, 7, 5, 8, 6, 9, 10};
-    for (int64_t place = 0; place < 11; place++) {
-        assert_int_equal(pt_dispatch_order_groups(&groups, place), all[place]);
-    }
-}
-
 static uint64_t seed = 99;
 
 static uint64_t random_to(uint64_t n)
@@ -293,7 +276,6 @@ int main(void)
         cmocka_unit_test(durations_that_make_no_sense_are_not_counted),
         cmocka_unit_test(a_step_without_memory_changes_nothing),
         cmocka_unit_test(beginning_without_memory_fails),
-        cmocka_unit_test(the_order_follows_the_shorter_side),
         cmocka_unit_test(the_map_equals_a_table),
         cmocka_unit_test(the_heap_equals_a_table),
     };
