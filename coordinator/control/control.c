@@ -203,6 +203,7 @@ static pt_status work(pt_control *c)
 pt_status pt_control_run(pt_control *c)
 {
     pt_status status = work(c);
+    pt_control_publish(c); /* whoever sees workers leave sees why */
     pt_control_farewell(c, status.code == PT_OK ? "the job is done" : "the job has ended");
     pt_control_publish(c);
     return status;

@@ -30,12 +30,9 @@ pt_status pt_control_welcome(pt_control *c, pt_peer peer, const pt_hello *h)
         /* One connection, one worker: the one that it spoke for before is gone. */
         PT_TRY(pt_control_lose(c, &other, PT_EVENT_DIED));
     }
-    if (m && m->stalled) {
-        pt_control_forget(c, &m);
-    }
     if (m) {
         if (m->peer != peer) {
-            PT_INFO("a worker is back", PT_S("worker", m->name));
+            PT_DEBUG("a worker has connected again", PT_S("worker", m->name));
             pt_roster_rebind(&c->roster, m, peer);
         }
         m->heard = c->now;

@@ -40,7 +40,7 @@ static pt_status take_drain(pt_control *c, pt_member *member)
     }
     PT_INFO("a worker is finishing", PT_S("worker", member->name));
     member->draining = true;
-    return member->ready ? set_credit(c, member, 0) : pt_ok();
+    return set_credit(c, member, 0);
 }
 
 static pt_status take_started(pt_control *c, pt_member *member, const pt_held *tile)
@@ -71,17 +71,16 @@ static pt_status take_heartbeat(pt_control *c, pt_member *member, const pt_heart
     list_held(c, beat, held, &count);
     member->held = (int)beat->held_count;
     member->progress = beat->progress;
-    if (member->ready) {
-        member->credit = member->draining ? 0 : beat->credit;
-        PT_TRY(pt_control_event(c, (pt_dispatch_event){.kind = PT_EVENT_HEARTBEAT,
-                                                       .worker = member->worker,
-                                                       .progress = beat->progress,
-                                                       .credit = member->credit,
-                                                       .held = held,
-                                                       .held_count = count}));
-    } else {
+    if (!member->ready) {
         PT_TRY(set_credit(c, member, beat->credit)); /* its READY got lost */
     }
+    member->credit = member->draining ? 0 : beat->credit;
+    PT_TRY(pt_control_event(c, (pt_dispatch_event){.kind = PT_EVENT_HEARTBEAT,
+                                                   .worker = member->worker,
+                                                   .progress = beat->progress,
+                                                   .credit = member->credit,
+                                                   .held = held,
+                                                   .held_count = count}));
     if (c->draining) {
         PT_TRY(pt_control_say(c, member->peer, PT_MSG_DRAIN)); /* the first may have got lost */
     }
@@ -89,19 +88,33 @@ static pt_status take_heartbeat(pt_control *c, pt_member *member, const pt_heart
 }
 
 /* A worker that stands still would take tiles again and hold them up again, so it must move first. */
-static bool still_stalled(const pt_member *member, const pt_message *message)
+static bool has_moved(const pt_member *member, const pt_message *message)
 {
-    if (!member->stalled) {
-        return false;
-    }
     return message->type == PT_MSG_HEARTBEAT
-               ? message->as.heartbeat.progress == member->progress
-               : message->type != PT_MSG_RESULT && message->type != PT_MSG_FAILED;
+               ? message->as.heartbeat.progress != member->progress
+               : message->type == PT_MSG_RESULT || message->type == PT_MSG_FAILED;
+}
+
+/* One that was given up for standing still: it is answered, so that it does not take the line for dead, and
+ * given nothing; once it moves it comes in again as if it were new. */
+static pt_status take_from_stalled(pt_control *c, pt_member *member, const pt_message *message)
+{
+    pt_peer peer = member->peer;
+    if (has_moved(member, message)) {
+        PT_INFO("a worker that stood still moves again", PT_S("worker", member->name));
+        pt_control_forget(c, &member);
+        return pt_control_say(c, peer, PT_MSG_HELLO);
+    }
+    return message->type == PT_MSG_HEARTBEAT ? pt_control_say(c, peer, PT_MSG_HEARTBEAT) : pt_ok();
 }
 
 static pt_status take_from_member(pt_control *c, pt_member *member, pt_message *message)
 {
+    bool brings_credit = message->type == PT_MSG_READY || message->type == PT_MSG_HEARTBEAT;
     member->heard = c->now;
+    if (!member->ready && !brings_credit) {
+        PT_TRY(set_credit(c, member, 0)); /* its READY got lost, or it is here to end what it holds */
+    }
     switch (message->type) {
     case PT_MSG_READY:
         return set_credit(c, member, message->as.credit);
@@ -142,11 +155,8 @@ pt_status pt_control_receive(pt_control *c, pt_peer peer, pt_message *message)
         c->numbers.strays++;
         return pt_ok();
     }
-    if (member && still_stalled(member, message)) {
-        return pt_ok();
-    }
     if (member && member->stalled) {
-        pt_control_forget(c, &member);
+        return take_from_stalled(c, member, message);
     }
     if (!member || message->epoch != c->epoch) {
         c->numbers.strays++;

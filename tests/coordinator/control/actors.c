@@ -175,6 +175,9 @@ static void begin_tile(world *w, actor *a)
             die(w, a, true);
         } else if (a->quirk == FREEZES && w->now >= w->options.moment) {
             a->done = FAR;
+        } else if (a->quirk == THAWS && w->now >= w->options.moment) {
+            a->done = w->now + 10;
+            a->quirk = SOUND;
         }
     }
 }
@@ -244,7 +247,8 @@ static void take_welcome(world *w, actor *a)
     a->stage = WORKS;
     a->hello = FAR;
     a->beat = w->now + BEAT_SECONDS;
-    say_simple(w, a, PT_MSG_READY);
+    a->draining = a->draining || a->quirk == LEAVES_WAKING;
+    say_simple(w, a, a->draining ? PT_MSG_DRAIN : PT_MSG_READY);
     for (int i = 0; i < a->count; i++) {
         if (a->held[i].finished) {
             say_result(w, a, &a->held[i], false);

@@ -1,98 +1,21 @@
 #include "coordinator/control/control.h"
 
-#include "job.h"
-#include "world.h"
+#include "play.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-static char parent[64], folder[96];
-
-/* In memory where that can be had: what a disk takes to sync says nothing here. */
-static int make_parent(void **state)
-{
-    (void)state;
-    strcpy(parent, "/dev/shm/pantile-control-XXXXXX");
-    if (!mkdtemp(parent)) {
-        strcpy(parent, "/tmp/pantile-control-XXXXXX");
-        if (!mkdtemp(parent)) {
-            return -1;
-        }
-    }
-    snprintf(folder, sizeof folder, "%s/job", parent);
-    return 0;
-}
-
-static int remove_parent(void **state)
-{
-    (void)state;
-    return rmdir(parent);
-}
-
-static int remove_job(void **state)
-{
-    (void)state;
-    job_remove(folder);
-    return 0;
-}
-
-/* One run of a job in a world. */
-typedef struct outcome {
-    pt_status status;
-    pt_control_snapshot shown;
-    world_report world;
-} outcome;
-
-static outcome run_with(job *j, const world_options *options, const pt_control_options *control_options)
-{
-    outcome o;
-    pt_control *control = NULL;
-    pt_hub *hub = world_new(options);
-    assert_string_equal(pt_control_new(hub, j->ledger, j->feed, control_options, &control).message, "");
-    o.status = world_run(hub, control);
-    pt_control_look(control, &o.shown);
-    o.world = world_look(hub);
-    pt_control_free(&control);
-    assert_null(control);
-    world_free(&hub);
-    return o;
-}
-
-static outcome run(job *j, const world_options *options)
-{
-    pt_control_options defaults = pt_control_defaults();
-    return run_with(j, options, &defaults);
-}
-
-/* A new job that must end well. */
-static outcome run_whole(const world_options *options)
-{
-    job j;
-    job_open(&j, folder, false);
-    outcome o = run(&j, options);
-    assert_string_equal(o.status.message, "");
-    assert_int_equal(o.shown.dispatch.settled, job_tiles());
-    assert_int_equal(o.shown.done + o.shown.empty + o.shown.outside, job_tiles());
-    job_check(&j, NULL);
-    job_close(&j);
-    job_remove(folder);
-    return o;
-}
+/* Whole jobs with faults of the wire and of workers. */
 
 static void test_a_whole_job(void **state)
 {
     (void)state;
     world_options options = world_defaults(1, 3);
-    outcome o = run_whole(&options);
+    outcome o = play_whole(&options);
     assert_int_equal(o.world.computed, job_tiles());
     assert_int_equal(o.world.acknowledged, job_tiles());
     assert_int_equal(o.world.ended, 3);
@@ -114,7 +37,7 @@ static void test_seeds_settle_the_same(void **state)
         options.lose = 0.1;
         options.twice = 0.1;
         options.late = 0.3;
-        outcome o = run_whole(&options);
+        outcome o = play_whole(&options);
         assert_int_equal(o.shown.dispatch.alarms, 0);
     }
 }
@@ -126,7 +49,7 @@ static void test_any_type_may_be_lost(void **state)
     for (int type = 1; type < PT_MSG_TYPES; type++) {
         world_options options = world_defaults((unsigned)type, 2);
         options.lose_first[type] = 5;
-        run_whole(&options);
+        play_whole(&options);
     }
 }
 
@@ -135,7 +58,7 @@ static void test_dead_workers_are_replaced(void **state)
     (void)state;
     world_options options = world_defaults(3, 4);
     options.quirks[0] = options.quirks[2] = DIES;
-    outcome o = run_whole(&options);
+    outcome o = play_whole(&options);
     assert_int_equal(o.shown.lost_workers, 2);
     assert_int_equal(o.shown.joined_workers, 6);
     assert_true(o.shown.dispatch.retries > 0);
@@ -148,7 +71,7 @@ static void test_vanished_workers(void **state)
     (void)state;
     world_options options = world_defaults(4, 4);
     options.quirks[1] = options.quirks[3] = VANISHES;
-    run_whole(&options);
+    play_whole(&options);
 }
 
 static void test_a_worker_that_stands_still(void **state)
@@ -161,8 +84,8 @@ static void test_a_worker_that_stands_still(void **state)
     control.dispatch.expire_after = 5;
     control.dispatch.speculate_factor = 0;
     job j;
-    job_open(&j, folder, false);
-    outcome o = run_with(&j, &options, &control);
+    job_open(&j, play_folder, false);
+    outcome o = play_with(&j, &options, &control);
     assert_string_equal(o.status.message, "");
     job_check(&j, NULL);
     job_close(&j);
@@ -171,12 +94,34 @@ static void test_a_worker_that_stands_still(void **state)
     assert_int_equal(o.world.hellos, 0);           /* its heartbeats do not bring it back */
 }
 
+/* It comes back when it moves, with its result. */
+static void test_a_worker_that_moves_again(void **state)
+{
+    (void)state;
+    world_options options = world_defaults(25, 2);
+    options.quirks[1] = THAWS;
+    pt_control_options control = pt_control_defaults();
+    control.dispatch.stall_after = control.dispatch.suspect_after = 3;
+    control.dispatch.expire_after = 5;
+    control.dispatch.speculate_factor = 0;
+    job j;
+    job_open(&j, play_folder, false);
+    outcome o = play_with(&j, &options, &control);
+    assert_string_equal(o.status.message, "");
+    job_check(&j, NULL);
+    job_close(&j);
+    assert_int_equal(o.shown.lost_workers, 1);
+    assert_int_equal(o.shown.joined_workers, 3);
+    assert_true(o.world.hellos > 0);
+    assert_int_equal(o.shown.dispatch.alarms, 0);
+}
+
 static void test_a_worker_that_leaves(void **state)
 {
     (void)state;
     world_options options = world_defaults(6, 3);
     options.quirks[0] = LEAVES;
-    outcome o = run_whole(&options);
+    outcome o = play_whole(&options);
     assert_int_equal(o.shown.lost_workers, 0);
     assert_int_equal(o.shown.dispatch.strikes, 0);
     assert_int_equal(o.world.ended, 2);
@@ -188,7 +133,7 @@ static void test_a_worker_that_comes_too_late(void **state)
     (void)state;
     world_options options = world_defaults(8, 3);
     options.quirks[2] = LATE;
-    outcome o = run_whole(&options);
+    outcome o = play_whole(&options);
     assert_int_equal(o.shown.joined_workers, 2);
     assert_int_equal(o.world.ended, 3);
 }
@@ -198,7 +143,7 @@ static void test_a_new_connection_keeps_leases(void **state)
     (void)state;
     world_options options = world_defaults(7, 2);
     options.quirks[0] = options.quirks[1] = RECONNECTS;
-    outcome o = run_whole(&options);
+    outcome o = play_whole(&options);
     assert_int_equal(o.shown.joined_workers, 2);
     assert_int_equal(o.shown.lost_workers, 0);
     assert_int_equal(o.shown.dispatch.retries, 0);
@@ -212,7 +157,7 @@ static void test_a_network_cut(void **state)
     world_options options = world_defaults(8, 3);
     options.cut_from = 1.5;
     options.cut_until = 31.5;
-    outcome o = run_whole(&options);
+    outcome o = play_whole(&options);
     assert_int_equal(o.shown.lost_workers, 0);
     assert_in_range(o.world.computed, job_tiles(), job_tiles() + 3 * 2); /* not more than was out */
 }
@@ -224,7 +169,7 @@ static void test_a_long_network_cut(void **state)
     world_options options = world_defaults(9, 3);
     options.cut_from = 1.5;
     options.cut_until = 100;
-    outcome o = run_whole(&options);
+    outcome o = play_whole(&options);
     assert_int_equal(o.shown.lost_workers, 3);
     assert_int_equal(o.shown.joined_workers, 6);
     assert_true(o.world.now > 100);
@@ -243,7 +188,7 @@ static void test_who_is_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         world_options options = world_defaults(10, 2);
         options.quirks[1] = cases[i].quirk;
-        outcome o = run_whole(&options);
+        outcome o = play_whole(&options);
         assert_int_equal(o.world.refused, 1);
         assert_int_equal(o.shown.refused_workers, 1);
         assert_int_equal(o.shown.joined_workers, 1);
@@ -259,12 +204,12 @@ static void test_who_is_dropped(void **state)
     for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++) {
         world_options options = world_defaults(11, 3);
         options.quirks[1] = quirks[i];
-        outcome o = run_whole(&options);
+        outcome o = play_whole(&options);
         assert_true(o.world.expelled > 0);
     }
     world_options options = world_defaults(11, 2);
     options.quirks[1] = STRANGER;
-    outcome o = run_whole(&options);
+    outcome o = play_whole(&options);
     assert_int_equal(o.world.expelled, 0);
     assert_true(o.shown.strays > 0);
 }
@@ -274,7 +219,7 @@ static void test_a_contradiction_is_noticed(void **state)
     (void)state;
     world_options options = world_defaults(12, 2);
     options.quirks[0] = CONTRADICTS;
-    outcome o = run_whole(&options);
+    outcome o = play_whole(&options);
     assert_int_equal(o.shown.dispatch.alarms, 1);
     assert_int_equal(o.shown.duplicates, 1);
 }
@@ -286,8 +231,8 @@ static void test_a_poison_tile(void **state)
     world_options options = world_defaults(13, 3);
     options.poison = 30;
     job j;
-    job_open(&j, folder, false);
-    outcome o = run(&j, &options);
+    job_open(&j, play_folder, false);
+    outcome o = play(&j, &options);
     assert_string_equal(o.status.message, "");
     job_check(&j, failed);
     job_close(&j);
@@ -340,8 +285,8 @@ static void test_tiles_that_fail(void **state)
     world_options options = world_defaults(14, 3);
     options.story = troubles;
     job j;
-    job_open(&j, folder, false);
-    outcome o = run(&j, &options);
+    job_open(&j, play_folder, false);
+    outcome o = play(&j, &options);
     assert_string_equal(o.status.message, "");
     assert_string_equal(pt_ledger_list(j.ledger, find_reasons, found).message, "");
     assert_int_equal(found[0], 2);
@@ -361,8 +306,8 @@ static void test_failing_tiles_fail_the_job(void **state)
     options.story = troubles;
     control.quarantine = false;
     job j;
-    job_open(&j, folder, false);
-    outcome o = run_with(&j, &options, &control);
+    job_open(&j, play_folder, false);
+    outcome o = play_with(&j, &options, &control);
     assert_int_equal(o.status.code, PT_E_TILE);
     assert_string_equal(o.status.message, "tile 7: tile 7 has no end");
     assert_int_equal(o.world.ended, 3);
@@ -387,216 +332,38 @@ static void test_other_failures_end_the_job(void **state)
         options.story = fatal;
         fatal_code = codes[i];
         job j;
-        job_open(&j, folder, false);
-        outcome o = run(&j, &options);
+        job_open(&j, play_folder, false);
+        outcome o = play(&j, &options);
         assert_int_equal(o.status.code, codes[i]);
         assert_string_equal(o.status.message, "the device is on fire");
         job_close(&j);
-        job_remove(folder);
+        job_remove(play_folder);
     }
-}
-
-/* Stopped part of the way, then on with another coordinator: nothing is computed twice. */
-static void test_stopping_and_going_on(void **state)
-{
-    (void)state;
-    job j;
-    world_options options = world_defaults(17, 3);
-    options.drain_at = 30;
-    job_open(&j, folder, false);
-    outcome first = run(&j, &options);
-    int64_t settled = job_settled(&j);
-    assert_int_equal(first.status.code, PT_E_STOPPED);
-    assert_non_null(strstr(first.status.message, "--resume"));
-    assert_in_range(settled, 30, job_tiles() - 1);
-    assert_int_equal(first.world.computed, settled); /* what was out came back */
-    assert_int_equal(first.world.acknowledged, settled);
-    assert_int_equal(first.shown.dispatch.leased, 0);
-    job_close(&j);
-
-    options.drain_at = 0;
-    job_open(&j, folder, true);
-    outcome second = run(&j, &options);
-    assert_string_equal(second.status.message, "");
-    assert_int_equal(second.shown.resumed, settled);
-    assert_int_equal(second.world.computed, job_tiles() - settled);
-    assert_int_equal(second.shown.done + second.shown.empty + second.shown.outside, job_tiles());
-    job_check(&j, NULL);
-    job_close(&j);
-
-    job_open(&j, folder, true); /* all is settled: nobody is waited for */
-    options.workers = 0;
-    outcome third = run(&j, &options);
-    assert_string_equal(third.status.message, "");
-    assert_int_equal(third.shown.resumed, job_tiles());
-    job_check(&j, NULL);
-    job_close(&j);
-}
-
-static void test_stopping_at_once(void **state)
-{
-    (void)state;
-    job j;
-    world_options options = world_defaults(18, 3);
-    options.drain_at = 20;
-    options.drain_now = true;
-    job_open(&j, folder, false);
-    outcome o = run(&j, &options);
-    assert_int_equal(o.status.code, PT_E_STOPPED);
-    assert_in_range(job_settled(&j), 20, job_tiles() - 1);
-    assert_true(o.shown.dispatch.leased > 0);
-    job_close(&j);
-}
-
-/* A worker that outlived the coordinator says what it has computed; that is taken, and not computed again. */
-static void test_work_from_before_is_taken(void **state)
-{
-    (void)state;
-    job j;
-    world_options options = world_defaults(19, 2);
-    options.finished_first = 4;
-    job_open(&j, folder, false);
-    job_close(&j);
-    job_open(&j, folder, true); /* raises the epoch */
-    outcome o = run(&j, &options);
-    assert_string_equal(o.status.message, "");
-    assert_true(o.world.hellos > 0);
-    assert_int_equal(o.world.acknowledged, job_tiles());
-    assert_int_equal(o.world.computed, job_tiles() - 4);
-    job_check(&j, NULL);
-    job_close(&j);
-}
-
-/* The same where the one before had committed all of it, but its ACKs got lost. */
-static void test_results_of_before_are_acknowledged(void **state)
-{
-    (void)state;
-    job j;
-    world_options options = world_defaults(20, 2);
-    options.drain_at = 30;
-    job_open(&j, folder, false);
-    run(&j, &options);
-    job_close(&j);
-    options.drain_at = 0;
-    options.finished_first = 4;
-    job_open(&j, folder, true);
-    outcome o = run(&j, &options);
-    assert_string_equal(o.status.message, "");
-    assert_int_equal(o.shown.duplicates, 4);
-    assert_int_equal(o.shown.dispatch.alarms, 0);
-    job_check(&j, NULL);
-    job_close(&j);
-}
-
-static void test_nobody_comes(void **state)
-{
-    (void)state;
-    job j;
-    world_options options = world_defaults(21, 1);
-    pt_control_options control = pt_control_defaults();
-    options.quirks[0] = VANISHES;
-    options.moment = 0.2;
-    control.idle_limit = 45;
-    job_open(&j, folder, false);
-    outcome o = run_with(&j, &options, &control);
-    assert_int_equal(o.status.code, PT_E_STOPPED);
-    assert_non_null(strstr(o.status.message, "45 seconds"));
-    assert_in_range((int)o.world.now, 45, 48);
-    job_close(&j);
-}
-
-static void test_a_lost_job(void **state)
-{
-    (void)state;
-    job j;
-    world_options options = world_defaults(22, 1);
-    pt_control_options defaults = pt_control_defaults();
-    pt_control *control = NULL;
-    pt_hub *hub = world_new(&options);
-    job_open(&j, folder, false);
-    assert_string_equal(pt_control_new(hub, j.ledger, j.feed, &defaults, &control).message, "");
-    pt_control_fail(control, pt_error(PT_E_INTERNAL, "all workers died 5 times"));
-    pt_control_fail(control, pt_error(PT_E_INPUT, "too late to be heard"));
-    assert_string_equal(world_run(hub, control).message, "all workers died 5 times");
-    pt_control_free(&control);
-    pt_control_free(&control);
-    pt_control_free(NULL);
-    world_free(&hub);
-    job_close(&j);
-}
-
-static void test_a_full_ledger(void **state)
-{
-    (void)state;
-    job j;
-    world_options options = world_defaults(23, 2);
-    if (mkdir(folder, 0700) != 0 || mount("none", folder, "tmpfs", 0, "size=256k") != 0) {
-        print_message("SKIPPED: a disk that runs full needs the right to mount\n");
-        skip();
-    }
-    job_open(&j, folder, false);
-    outcome o = run(&j, &options);
-    int64_t settled = job_settled(&j);
-    job_close(&j);
-    umount(folder);
-    assert_int_equal(o.status.code, PT_E_NOSPACE);
-    assert_non_null(strstr(o.status.message, folder));
-    assert_true(o.world.acknowledged <= settled);
-    assert_true(settled < job_tiles());
-}
-
-static void test_bad_options(void **state)
-{
-    (void)state;
-    job j;
-    world_options options = world_defaults(24, 1);
-    pt_hub *hub = world_new(&options);
-    pt_control *control = NULL;
-    job_open(&j, folder, false);
-    pt_control_options bad = pt_control_defaults();
-    bad.heartbeat_seconds = 0;
-    assert_int_equal(pt_control_new(hub, j.ledger, j.feed, &bad, &control).code, PT_E_USAGE);
-    bad = pt_control_defaults();
-    bad.idle_limit = -1;
-    assert_int_equal(pt_control_new(hub, j.ledger, j.feed, &bad, &control).code, PT_E_USAGE);
-    bad = pt_control_defaults();
-    bad.dispatch.attempts = 0;
-    assert_int_equal(pt_control_new(hub, j.ledger, j.feed, &bad, &control).code, PT_E_USAGE);
-    assert_null(control);
-    world_free(&hub);
-    job_close(&j);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_a_whole_job, remove_job),
-        cmocka_unit_test_teardown(test_seeds_settle_the_same, remove_job),
-        cmocka_unit_test_teardown(test_any_type_may_be_lost, remove_job),
-        cmocka_unit_test_teardown(test_dead_workers_are_replaced, remove_job),
-        cmocka_unit_test_teardown(test_vanished_workers, remove_job),
-        cmocka_unit_test_teardown(test_a_worker_that_stands_still, remove_job),
-        cmocka_unit_test_teardown(test_a_worker_that_leaves, remove_job),
-        cmocka_unit_test_teardown(test_a_worker_that_comes_too_late, remove_job),
-        cmocka_unit_test_teardown(test_a_new_connection_keeps_leases, remove_job),
-        cmocka_unit_test_teardown(test_a_network_cut, remove_job),
-        cmocka_unit_test_teardown(test_a_long_network_cut, remove_job),
-        cmocka_unit_test_teardown(test_who_is_refused, remove_job),
-        cmocka_unit_test_teardown(test_who_is_dropped, remove_job),
-        cmocka_unit_test_teardown(test_a_contradiction_is_noticed, remove_job),
-        cmocka_unit_test_teardown(test_a_poison_tile, remove_job),
-        cmocka_unit_test_teardown(test_tiles_that_fail, remove_job),
-        cmocka_unit_test_teardown(test_failing_tiles_fail_the_job, remove_job),
-        cmocka_unit_test_teardown(test_other_failures_end_the_job, remove_job),
-        cmocka_unit_test_teardown(test_stopping_and_going_on, remove_job),
-        cmocka_unit_test_teardown(test_stopping_at_once, remove_job),
-        cmocka_unit_test_teardown(test_work_from_before_is_taken, remove_job),
-        cmocka_unit_test_teardown(test_results_of_before_are_acknowledged, remove_job),
-        cmocka_unit_test_teardown(test_nobody_comes, remove_job),
-        cmocka_unit_test_teardown(test_a_lost_job, remove_job),
-        cmocka_unit_test_teardown(test_a_full_ledger, remove_job),
-        cmocka_unit_test_teardown(test_bad_options, remove_job),
+        cmocka_unit_test_teardown(test_a_whole_job, play_clear),
+        cmocka_unit_test_teardown(test_seeds_settle_the_same, play_clear),
+        cmocka_unit_test_teardown(test_any_type_may_be_lost, play_clear),
+        cmocka_unit_test_teardown(test_dead_workers_are_replaced, play_clear),
+        cmocka_unit_test_teardown(test_vanished_workers, play_clear),
+        cmocka_unit_test_teardown(test_a_worker_that_stands_still, play_clear),
+        cmocka_unit_test_teardown(test_a_worker_that_moves_again, play_clear),
+        cmocka_unit_test_teardown(test_a_worker_that_leaves, play_clear),
+        cmocka_unit_test_teardown(test_a_worker_that_comes_too_late, play_clear),
+        cmocka_unit_test_teardown(test_a_new_connection_keeps_leases, play_clear),
+        cmocka_unit_test_teardown(test_a_network_cut, play_clear),
+        cmocka_unit_test_teardown(test_a_long_network_cut, play_clear),
+        cmocka_unit_test_teardown(test_who_is_refused, play_clear),
+        cmocka_unit_test_teardown(test_who_is_dropped, play_clear),
+        cmocka_unit_test_teardown(test_a_contradiction_is_noticed, play_clear),
+        cmocka_unit_test_teardown(test_a_poison_tile, play_clear),
+        cmocka_unit_test_teardown(test_tiles_that_fail, play_clear),
+        cmocka_unit_test_teardown(test_failing_tiles_fail_the_job, play_clear),
+        cmocka_unit_test_teardown(test_other_failures_end_the_job, play_clear),
     };
     pt_log_setup(PT_LOG_ERROR, PT_LOG_TEXT);
-    return cmocka_run_group_tests(tests, make_parent, remove_parent);
+    return cmocka_run_group_tests(tests, play_begin, play_end);
 }

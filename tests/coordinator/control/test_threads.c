@@ -30,6 +30,7 @@ typedef struct worker {
     uint32_t epoch;
     uint8_t hash[32];
     atomic_int *computed;
+    atomic_bool *over; /* the coordinator has gone: who came too late hears nothing any more */
     atomic_int refused;
 } worker;
 
@@ -108,7 +109,7 @@ static void *work(void *user)
 {
     worker *w = user;
     hello(w);
-    for (bool going = true; going;) {
+    for (bool going = true; going && !atomic_load(w->over);) {
         pt_message m = {0};
         bool got = false;
         assert_int_equal(pt_end_receive(w->end, REPEAT_MS, &m, &got).code, PT_OK);
@@ -165,6 +166,7 @@ static pt_status run(job *j, const pt_control_options *options, int blind, int d
         w->number = i;
         w->blind = i < blind;
         w->computed = &c->computed;
+        w->over = &c->over;
         assert_string_equal(pt_end_open_local(c->hub, &w->end).message, "");
         assert_int_equal(pthread_create(&w->thread, NULL, work, w), 0);
     }

@@ -14,7 +14,9 @@ typedef enum quirk {
     DIES,          /* then; a new one takes its slot a second later */
     VANISHES,      /* then; nobody comes in its place */
     LEAVES,        /* then: DRAIN, finishes what it holds, BYE */
+    LEAVES_WAKING, /* says DRAIN where others say READY */
     FREEZES,       /* at the next tile that it starts then, and beats on */
+    THAWS,         /* the same for ten seconds */
     RECONNECTS,    /* then: goes on as a new peer */
     WRONG_MODEL,   /* has another model file */
     WRONG_PROGRAM, /* is of another version */
