@@ -64,6 +64,7 @@ pt_status pt_run_output_check(const pt_job *job)
     PT_TRY(check_apart(job));
     PT_TRY(each_overlay(job, NULL, replace));
     PT_TRY(o->report ? pt_outfile_check(o->report, replace) : pt_ok());
+    PT_TRY(o->coverage ? pt_coverage_check(o->coverage) : pt_ok());
     return o->coverage ? pt_outfile_check(o->coverage, replace) : pt_ok();
 }
 

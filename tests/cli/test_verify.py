@@ -34,6 +34,10 @@ class Verify(Case):
         self.assertEqual(sum(p["state"] == "done" for p, _ in tiles), found["done"])
         self.assertGreater(sum(p["detections"] for p, _ in tiles), 0)
 
+    def test_coverage_is_geojson(self):
+        self.refused(1, ["cov.gpkg", ".geojson"], "run", self.scene, "-o", self.path("new.geojson"), "--engine",
+                     "oracle:" + self.truth, "--gsd", "native", "--coverage", self.path("cov.gpkg"))
+
     def test_changed_output(self):
         with open(self.out, "a", encoding="utf-8") as file:
             file.write("\n")
