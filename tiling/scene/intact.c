@@ -59,6 +59,17 @@ static pt_status check_jpeg(const char *name, const char *shown)
     return pt_error(PT_E_INPUT, "%s: cut short: the JPEG has no end; copy or download it again", shown);
 }
 
+/* A file cut inside its own list of blocks looks as if none was ever written. GDAL does complain. */
+static pt_status explain_list(const pt_gdal_log *log, const char *shown)
+{
+    return log->failures == 0
+               ? pt_ok()
+               : pt_error(PT_E_INPUT,
+                          "%s: cut short: its list of blocks cannot be read (%s); copy or download "
+                          "it again",
+                          shown, log->failure);
+}
+
 pt_status pt_intact_check(GDALDatasetH dataset, const char *name, const char *shown, const pt_bands *bands,
                           int level)
 {
@@ -73,6 +84,8 @@ pt_status pt_intact_check(GDALDatasetH dataset, const char *name, const char *sh
     const char *interleave = GDALGetMetadataItem(dataset, "INTERLEAVE", "IMAGE_STRUCTURE");
     bool together = interleave && strcmp(interleave, "PIXEL") == 0;
     int64_t missing = 0, total = 0;
+    pt_gdal_log log;
+    pt_gdal_watch(&log);
     int count = together ? 1 : bands ? bands->count : GDALGetRasterCount(dataset);
     for (int c = 0; c < count; c++) {
         GDALRasterBandH band = pt_level_band(dataset, bands ? bands->channels[c].band : c + 1, level);
@@ -80,8 +93,9 @@ pt_status pt_intact_check(GDALDatasetH dataset, const char *name, const char *sh
             count_band(band, bytes, &missing, &total);
         }
     }
+    pt_gdal_unwatch();
     if (missing == 0) {
-        return pt_ok();
+        return explain_list(&log, shown);
     }
     return pt_error(PT_E_INPUT,
                     "%s: cut short: %lld of %lld blocks lie beyond its end at %llu bytes; copy or "

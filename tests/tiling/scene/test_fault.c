@@ -88,6 +88,28 @@ static void refuses_a_file_cut_short(void **state)
     }
 }
 
+/* Cut inside the list of its blocks, a file looks as if none was ever written: zeros without end. */
+static void refuses_a_file_cut_in_its_head(void **state)
+{
+    (void)state;
+    raster r = photo("/vsimem/whole.tif");
+    raster_make(&r);
+    GDALDatasetH from = GDALOpen(r.path, GA_ReadOnly);
+    GDALDatasetH whole =
+        GDALCreateCopy(GDALGetDriverByName("COG"), "/vsimem/cog.tif", from, FALSE, NULL, NULL, NULL);
+    assert_non_null(whole);
+    GDALClose(whole);
+    GDALClose(from);
+    uint8_t head[2000];
+    VSILFILE *file = VSIFOpenL("/vsimem/cog.tif", "rb");
+    assert_int_equal(VSIFReadL(head, 1, sizeof head, file), sizeof head);
+    VSIFCloseL(file);
+    for (size_t bytes = sizeof head; bytes > 0; bytes--) {
+        write_bytes("/vsimem/head.tif", 0, head, bytes);
+        assert_status(try_open("/vsimem/head.tif", NULL), PT_E_INPUT, "head.tif", "");
+    }
+}
+
 /* The overviews that a coarse read uses lie elsewhere in the file. */
 static void checks_the_overviews_in_use(void **state)
 {
@@ -251,10 +273,15 @@ int main(void)
 {
     pt_log_setup(PT_LOG_ERROR, PT_LOG_TEXT);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refuses_what_is_no_raster),      cmocka_unit_test(refuses_complex_numbers),
-        cmocka_unit_test(refuses_a_file_cut_short),       cmocka_unit_test(checks_the_overviews_in_use),
-        cmocka_unit_test(fails_the_read_of_a_lost_block), cmocka_unit_test(fails_the_read_behind_a_mosaic),
-        cmocka_unit_test(warnings_fail_under_strict),     cmocka_unit_test(no_cut_is_silent),
+        cmocka_unit_test(refuses_what_is_no_raster),
+        cmocka_unit_test(refuses_complex_numbers),
+        cmocka_unit_test(refuses_a_file_cut_short),
+        cmocka_unit_test(refuses_a_file_cut_in_its_head),
+        cmocka_unit_test(checks_the_overviews_in_use),
+        cmocka_unit_test(fails_the_read_of_a_lost_block),
+        cmocka_unit_test(fails_the_read_behind_a_mosaic),
+        cmocka_unit_test(warnings_fail_under_strict),
+        cmocka_unit_test(no_cut_is_silent),
         cmocka_unit_test(refuses_cut_pictures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
