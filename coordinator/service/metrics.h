@@ -21,7 +21,7 @@ pt_status pt_metrics_open(const char *address, pt_metrics_look *look, void *user
 int pt_metrics_port(const pt_metrics *metrics);
 void pt_metrics_close(pt_metrics **metrics);
 
-/* The page as text; free with pt_free. Names are in docs/clusters.md. */
+/* The page as text; free with pt_free. Names are in docs/metrics.md. */
 pt_status pt_metrics_render(const pt_control_snapshot *snapshot, char **out);
 
 #endif

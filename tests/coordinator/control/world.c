@@ -147,6 +147,7 @@ static pt_status world_receive(pt_hub *hub, int timeout_ms, pt_peer *peer, pt_me
     world *w = of_hub(hub);
     double until = timeout_ms < 0 ? FAR : w->now + 0.001 * timeout_ms;
     *got = false;
+    w->report.receives++;
     while (!*got && !atomic_exchange(&w->woken, false)) {
         if (!pass_event(w, until, peer, out, got)) {
             assert_true(until < FAR); /* nothing will ever happen again */

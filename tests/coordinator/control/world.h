@@ -63,6 +63,7 @@ typedef struct world_report {
     int64_t shipped;      /* assignments with pixels, or with the word that there are none */
     int refused, ended;   /* workers that heard REFUSED; BYE */
     int expelled;
+    int64_t receives; /* calls of the hub: how often the coordinator woke, and a little more */
     char refusal[PT_STATUS_MESSAGE];
     double now;
 } world_report;
