@@ -6,7 +6,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -79,13 +79,13 @@ static void beat(void *user, uint64_t settled)
 
 static pt_status read_slot(const char *text, uint8_t out[PT_SLOT_ID])
 {
-    if (strlen(text) != 2 * PT_SLOT_ID || strspn(text, "0123456789abcdef") != 2 * PT_SLOT_ID) {
-        return pt_error(PT_E_USAGE, "--slot %s: must be %d hexadecimal digits", text, 2 * PT_SLOT_ID);
+    const size_t digits = (size_t)2 * PT_SLOT_ID;
+    if (strlen(text) != digits || strspn(text, "0123456789abcdef") != digits) {
+        return pt_error(PT_E_USAGE, "--slot %s: must be %zu hexadecimal digits", text, digits);
     }
     for (size_t i = 0; i < PT_SLOT_ID; i++) {
-        unsigned byte = 0;
-        sscanf(text + 2 * i, "%2x", &byte);
-        out[i] = (uint8_t)byte;
+        const char two[3] = {text[2 * i], text[2 * i + 1], '\0'};
+        out[i] = (uint8_t)strtoul(two, NULL, 16);
     }
     return pt_ok();
 }

@@ -143,7 +143,7 @@ pt_status pt_sha256_file(const char *path, uint8_t out[PT_SHA256_BYTES])
     if (fd < 0) {
         return pt_error(PT_E_INPUT, "%s: %s", path, strerror(errno));
     }
-    pt_status status = pt_ok();
+    pt_status status;
     uint8_t *chunk = NULL;
     struct stat about;
     if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {

@@ -119,7 +119,7 @@ static const char *root_of(const pt_worker_access *access)
 static pt_status check_file(const pt_worker_access *access, const char *what, const char *path)
 {
     char *root = NULL, *real = NULL;
-    pt_status status = pt_ok();
+    pt_status status;
     PT_TRY_OUT(follow("root", root_of(access), &root));
     PT_TRY_OUT(follow(what, path, &real));
     if (!is_below(real, root)) {

@@ -233,7 +233,7 @@ static pt_status resolve_aoi(const pt_worker_job *job, char **aoi)
 static pt_status open_scene(pt_worker_job *job, const pt_job_group *group)
 {
     char *aoi = NULL;
-    pt_status status = pt_ok();
+    pt_status status;
     char **paths = pt_calloc(group->path_count, sizeof *paths);
     if (!paths) {
         return PT_NOMEM("the list of scenes");

@@ -324,7 +324,7 @@ static pt_status prepare(supervisor *v)
         id[SLOT_BYTES - 2] = (uint8_t)i;
         id[SLOT_BYTES - 1] = (uint8_t)(i >> 8);
         for (int k = 0; k < SLOT_BYTES; k++) {
-            snprintf(s->name + 2 * k, 3, "%02x", id[k]);
+            snprintf(s->name + (size_t)2 * (size_t)k, 3, "%02x", id[k]);
         }
         s->child.beat = -1;
         s->pause = first_pause;
