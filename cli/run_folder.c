@@ -164,15 +164,11 @@ pt_status pt_run_folder_finish(pt_run_folder *folder, const char *output)
 
 void pt_run_folder_close(pt_run_folder *folder, bool keep)
 {
-    pt_ledger_close(&folder->ledger);
     if (folder->path && !keep) {
-        static const char *const names[] = {"ledger.db", "ledger.db-wal", "ledger.db-shm", "lock"};
         remove_keys(folder);
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-            remove_file(folder, names[i]);
-        }
-        rmdir(folder->path); /* stays when it holds anything else */
+        pt_ledger_discard(&folder->ledger);
     }
+    pt_ledger_close(&folder->ledger);
     pt_free(folder->path);
     memset(folder, 0, sizeof *folder);
 }

@@ -118,15 +118,10 @@ static pt_status lock_file(const char *dir, int file, int how)
     return pt_ok();
 }
 
-static pt_status open_lock(const char *dir, bool writes, int *out)
+static pt_status open_lock(const char *dir, const char *path, bool writes, int *out)
 {
-    char *path = pt_asprintf("%s/lock", dir);
-    if (!path) {
-        return PT_NOMEM("a file name");
-    }
     int file = open(path, (writes ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC, 0600);
     int error = errno;
-    pt_free(path);
     if (file >= 0) {
         *out = file;
         return pt_ok();
@@ -140,16 +135,32 @@ static pt_status open_lock(const char *dir, bool writes, int *out)
     return pt_error(PT_E_INPUT, "%s: the job cannot be read: %s", dir, strerror(error));
 }
 
+/* Whether the locked file still is the one of that name: pt_folder_discard may have removed it meanwhile. */
+static bool is_current(const char *path, int file)
+{
+    struct stat named, held;
+    return stat(path, &named) == 0 && fstat(file, &held) == 0 && named.st_dev == held.st_dev &&
+           named.st_ino == held.st_ino;
+}
+
 static pt_status take(const char *dir, bool writes, int *lock)
 {
-    int file = -1;
-    PT_TRY(open_lock(dir, writes, &file));
-    pt_status status = lock_file(dir, file, writes ? LOCK_EX : LOCK_SH);
-    if (status.code != PT_OK) {
-        close(file);
-        return status;
+    char *path = pt_asprintf("%s/lock", dir);
+    if (!path) {
+        return PT_NOMEM("a file name");
     }
-    *lock = file;
+    int file = -1;
+    pt_status status = pt_ok();
+    while (status.code == PT_OK && file < 0) {
+        PT_TRY_OUT(open_lock(dir, path, writes, &file));
+        status = lock_file(dir, file, writes ? LOCK_EX : LOCK_SH);
+        if (status.code != PT_OK || !is_current(path, file)) {
+            pt_folder_leave(&file);
+        }
+    }
+    *lock = status.code == PT_OK ? file : *lock;
+out:
+    pt_free(path);
     return status;
 }
 
@@ -168,6 +179,21 @@ pt_status pt_folder_look(const char *dir, int *lock)
     return take(dir, false, lock);
 }
 
+static void remove_like(const char *path, const char *ending)
+{
+    char *name = pt_asprintf("%s%s", path, ending);
+    if (name) {
+        unlink(name);
+        pt_free(name);
+    }
+}
+
+void pt_folder_discard(const char *dir)
+{
+    remove_like(dir, "/lock");
+    rmdir(dir);
+}
+
 void pt_folder_leave(int *lock)
 {
     if (*lock >= 0) {
@@ -180,15 +206,6 @@ bool pt_folder_has(const char *path)
 {
     struct stat found;
     return lstat(path, &found) == 0;
-}
-
-static void remove_like(const char *path, const char *ending)
-{
-    char *name = pt_asprintf("%s%s", path, ending);
-    if (name) {
-        unlink(name);
-        pt_free(name);
-    }
 }
 
 void pt_folder_remove(const char *path)

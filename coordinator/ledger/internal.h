@@ -53,7 +53,8 @@ uint64_t pt_sum_text(uint64_t sum, const char *text); /* NULL and "" differ */
 pt_status pt_folder_claim(const char *dir, int *lock);
 /* The same for looking at: a shared lock, and nothing is made. PT_E_INPUT: there is no job. */
 pt_status pt_folder_look(const char *dir, int *lock);
-void pt_folder_leave(int *lock); /* gives the lock back, if any */
+void pt_folder_leave(int *lock);         /* gives the lock back, if any */
+void pt_folder_discard(const char *dir); /* the lock file, and the folder when nothing else is in it */
 bool pt_folder_has(const char *path);
 pt_status pt_folder_sync(const char *dir);
 /* Puts the finished file `from` in the place of ledger.db (`path`), and away with what an older one left. */

@@ -36,6 +36,17 @@ void pt_ledger_close(pt_ledger **ledger)
     *ledger = NULL;
 }
 
+void pt_ledger_discard(pt_ledger **ledger)
+{
+    pt_ledger *l = *ledger;
+    if (l && l->writable) {
+        pt_store_close(l);
+        pt_folder_remove(l->path);
+        pt_folder_discard(l->dir);
+    }
+    pt_ledger_close(ledger);
+}
+
 /* Opens and checks what lies there; the lock is the caller's. */
 static pt_status open_there(const char *dir, bool writable, pt_ledger **out)
 {

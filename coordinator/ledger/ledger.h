@@ -38,6 +38,9 @@ pt_status pt_ledger_resume(const char *dir, const pt_job_spec *spec, pt_ledger *
  */
 pt_status pt_ledger_read(const char *dir, pt_ledger **out);
 void pt_ledger_close(pt_ledger **ledger);
+/* Closes it and removes the job, while no other process can have it; the folder too when nothing else is in
+ * it. A reader's only is closed. */
+void pt_ledger_discard(pt_ledger **ledger);
 
 pt_job_state pt_ledger_state(const pt_ledger *ledger);
 uint32_t pt_ledger_epoch(const pt_ledger *ledger);

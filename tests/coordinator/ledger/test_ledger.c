@@ -374,6 +374,71 @@ static void test_finish(void **state)
     pt_job_spec_fini(&spec);
 }
 
+static void test_discard(void **state)
+{
+    (void)state;
+    pt_ledger *ledger = create(), *reader = NULL;
+    must(record(ledger, 0, 3));
+    pt_ledger_discard(&ledger);
+    assert_null(ledger);
+    assert_int_equal(access(ledger_path("job"), F_OK), -1);
+    pt_ledger_discard(&ledger); /* nothing to discard */
+
+    ledger = create();
+    FILE *file = fopen(ledger_path("job/coordinator.key"), "w"); /* not the ledger's to remove */
+    fclose(file);
+    pt_ledger_discard(&ledger);
+    must_fail(pt_ledger_read(ledger_path("job"), &reader), PT_E_INPUT, "holds no job");
+    assert_int_equal(access(ledger_path("job/coordinator.key"), F_OK), 0);
+    ledger = create();
+    pt_ledger_close(&ledger);
+    must(pt_ledger_read(ledger_path("job"), &reader));
+    pt_ledger_discard(&reader);
+    ledger = resume();
+    pt_ledger_close(&ledger);
+}
+
+enum { CONTENDERS = 4, TURNS = 8, TRIES = 100000 };
+
+/* Makes and discards the job until it has had it so many times; false when another has been at it meanwhile.
+ */
+static bool contend(void)
+{
+    int had = 0;
+    pt_job_spec spec = ledger_spec(4);
+    for (int i = 0; had < TURNS && i < TRIES; i++) {
+        pt_ledger *ledger = NULL;
+        pt_status status = pt_ledger_create(ledger_path("job"), &spec, true, &ledger);
+        if (status.code == PT_OK && record(ledger, 0, 1).code != PT_OK) {
+            return false;
+        }
+        had += status.code == PT_OK;
+        pt_ledger_discard(&ledger);
+        usleep(100);
+    }
+    pt_job_spec_fini(&spec);
+    return had == TURNS;
+}
+
+/* A lock file that is removed under one who waits for it never lets two in. */
+static void test_discard_among_others(void **state)
+{
+    (void)state;
+    pid_t children[CONTENDERS];
+    for (int i = 0; i < CONTENDERS; i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            _exit(contend() ? 0 : 1);
+        }
+    }
+    for (int i = 0; i < CONTENDERS; i++) {
+        int status = 0;
+        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    assert_int_equal(access(ledger_path("job"), F_OK), -1);
+}
+
 /* A reader changes nothing, keeps coordinators out, and others in. */
 static void test_reader(void **state)
 {
@@ -482,6 +547,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_job, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock_dies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_finish, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_discard, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_discard_among_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reader, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_strange_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
