@@ -251,15 +251,23 @@ static pt_status check_kind(pt_ledger *ledger)
 /* Characters that an URI would take for its own are escaped. */
 static char *immutable_uri(const char *path)
 {
-    char *uri = pt_alloc(strlen(path) * 3 + 32, 1);
+    static const char head[] = "file:", tail[] = "?immutable=1", digits[] = "0123456789ABCDEF";
+    char *uri = pt_alloc(strlen(path) * 3 + sizeof head + sizeof tail, 1);
     if (!uri) {
         return NULL;
     }
-    char *at = uri + sprintf(uri, "file:");
+    size_t at = sizeof head - 1;
+    memcpy(uri, head, at);
     for (const char *c = path; *c; c++) {
-        at += strchr("%?#", *c) ? sprintf(at, "%%%02X", (unsigned)*c) : sprintf(at, "%c", *c);
+        if (strchr("%?#", *c)) {
+            uri[at++] = '%';
+            uri[at++] = digits[(unsigned char)*c >> 4];
+            uri[at++] = digits[*c & 15];
+        } else {
+            uri[at++] = *c;
+        }
     }
-    strcpy(at, "?immutable=1");
+    memcpy(uri + at, tail, sizeof tail);
     return uri;
 }
 

@@ -60,11 +60,10 @@ pt_status pt_writer_write(pt_writer *writer, const pt_feature *feature);
 
 /* A property of a feature that is no detected object. */
 typedef struct pt_property {
-    const char *name;
-    enum { PT_PROPERTY_TEXT, PT_PROPERTY_INTEGER, PT_PROPERTY_REAL } kind;
-    const char *text; /* borrowed; NULL: null */
+    const char *name, *text; /* borrowed; text NULL: null */
     int64_t integer;
     double real;
+    enum { PT_PROPERTY_TEXT, PT_PROPERTY_INTEGER, PT_PROPERTY_REAL } kind;
     int decimals; /* of `real`; 1 to 7 */
 } pt_property;
 

@@ -374,6 +374,22 @@ static void test_finish(void **state)
     pt_job_spec_fini(&spec);
 }
 
+/* Names that an URI would read as something else. */
+static void test_strange_name(void **state)
+{
+    (void)state;
+    pt_ledger *ledger = NULL;
+    pt_job_spec spec = ledger_spec(4);
+    const char *dir = ledger_path("a?b#c%41 \xc3\xbc");
+    must(pt_ledger_create(dir, &spec, false, &ledger));
+    must(record(ledger, 0, 4));
+    pt_ledger_close(&ledger);
+    must(pt_ledger_read(dir, &ledger));
+    assert_int_equal(replay(ledger, true).tiles, 4);
+    pt_ledger_close(&ledger);
+    pt_job_spec_fini(&spec);
+}
+
 static void test_discard(void **state)
 {
     (void)state;
@@ -547,6 +563,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_job, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock_dies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_finish, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_strange_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_discard, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_discard_among_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reader, set_up, tear_down),
