@@ -29,6 +29,7 @@ typedef struct coordination {
     pt_writer *writer;
     pt_feed *feed;
     pt_control *control;
+    atomic_llong objects; /* spooled so far */
     pt_run_watch *watch;
     pt_run_local *local;
     pt_control_snapshot seen; /* after the last tile; 20 kB */
@@ -45,7 +46,7 @@ static void count_objects(void *user, const pt_assemble_report *report)
     for (size_t g = 0; g < c->scenes.count; g++) {
         objects += pt_assembler_report(c->scenes.groups[g].assembler)->objects;
     }
-    pt_run_watch_objects(c->watch, objects);
+    atomic_store(&c->objects, objects);
 }
 
 /* Each worker, spool and group takes descriptors; the soft limit is often 1,024 where 100 times that is
@@ -150,7 +151,7 @@ static pt_status prepare(coordination *c)
     PT_TRY(pt_run_scenes_assemble(&c->scenes, &c->job, count_objects, c));
     PT_TRY(pt_run_door_open(c->options, c->launch, &c->folder, &c->door));
     PT_TRY(open_control(c));
-    PT_TRY(pt_run_watch_start(c->options, c->control, &c->watch));
+    PT_TRY(pt_run_watch_start(c->options, c->control, &c->objects, &c->watch));
     say_start(c);
     return pt_stop_check();
 }

@@ -4,7 +4,6 @@
 #include "coordinator/service/metrics.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -20,7 +19,7 @@ struct pt_run_watch {
     const pt_run_options *options;
     pt_control *control;
     pt_metrics *metrics; /* NULL: not wanted */
-    atomic_llong objects;
+    const atomic_llong *objects;
     pt_control_snapshot seen; /* of the thread; large, so not on its stack */
     char table[TABLE_SIZE];
     char backend[128]; /* of the first worker's engine; empty: none seen yet, or no network */
@@ -92,7 +91,7 @@ static void show(pt_run_watch *watch)
     pt_progress p = {.done = s->done + s->empty + s->outside + s->failed,
                      .total = s->dispatch.tiles,
                      .resumed = s->resumed,
-                     .objects = atomic_load(&watch->objects),
+                     .objects = atomic_load(watch->objects),
                      .seconds = s->seconds,
                      .pixels = (double)s->pixels,
                      .queue = s->dispatch.leased,
@@ -153,7 +152,8 @@ static void dispose(pt_run_watch *watch)
     pt_free(watch);
 }
 
-pt_status pt_run_watch_start(const pt_run_options *options, pt_control *control, pt_run_watch **out)
+pt_status pt_run_watch_start(const pt_run_options *options, pt_control *control, const atomic_llong *objects,
+                             pt_run_watch **out)
 {
     pt_run_watch *watch = pt_calloc(1, sizeof *watch);
     if (!watch) {
@@ -161,6 +161,7 @@ pt_status pt_run_watch_start(const pt_run_options *options, pt_control *control,
     }
     watch->options = options;
     watch->control = control;
+    watch->objects = objects;
     pthread_mutex_init(&watch->lock, NULL);
     init_wake(&watch->wake);
     pt_status status = open_metrics(watch);
@@ -176,11 +177,6 @@ pt_status pt_run_watch_start(const pt_run_options *options, pt_control *control,
     }
     *out = watch;
     return status;
-}
-
-void pt_run_watch_objects(pt_run_watch *watch, int64_t objects)
-{
-    atomic_store(&watch->objects, objects);
 }
 
 void pt_run_watch_met(const pt_run_watch *watch, char backend[128], int *threads)

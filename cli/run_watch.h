@@ -1,7 +1,6 @@
 /* Looks at a running job now and then: the progress display, and the metrics where they are wanted.
  *
- * Life cycle: pt_run_watch_start -> pt_run_watch_objects, from the stitching thread -> pt_run_watch_stop ->
- * pt_run_watch_free.
+ * Life cycle: pt_run_watch_start -> pt_run_watch_stop -> pt_run_watch_free.
  */
 #ifndef PANTILE_CLI_RUN_WATCH_H
 #define PANTILE_CLI_RUN_WATCH_H
@@ -9,11 +8,15 @@
 #include "cli/run_options.h"
 #include "coordinator/control/control.h"
 
+#include <stdatomic.h>
+
 typedef struct pt_run_watch pt_run_watch;
 
-/* `options` and `control` are borrowed until free. PT_E_USAGE: --metrics names no free address. */
-pt_status pt_run_watch_start(const pt_run_options *options, pt_control *control, pt_run_watch **out);
-void pt_run_watch_objects(pt_run_watch *watch, int64_t objects); /* found so far */
+/* All but `out` are borrowed until free. `objects`: found so far, counted by the stitching thread.
+ * PT_E_USAGE:
+ * --metrics names no free address. */
+pt_status pt_run_watch_start(const pt_run_options *options, pt_control *control, const atomic_llong *objects,
+                             pt_run_watch **out);
 /* Ends the display (metrics go on); what follows may print. Once more is harmless. */
 void pt_run_watch_stop(pt_run_watch *watch);
 /* After stop: the first worker's engine ("" when it is no network) and threads; 0 when none was seen. */
