@@ -278,12 +278,15 @@ static int64_t settled(const coordination *c)
     return c->seen.done + c->seen.empty + c->seen.outside + c->seen.failed;
 }
 
-/* Says what an unfinished job left, and how to go on. */
+/* Says what an unfinished job left, and how to go on. A job that stopped without a signal lacked workers. */
 static pt_status explain(const coordination *c, pt_status status)
 {
     int number = pt_stop_signal();
-    if (status.code != PT_E_STOPPED || settled(c) == 0) {
-        return status.code == PT_E_STOPPED && !number ? pt_error(PT_E_INPUT, "%s", status.message) : status;
+    if (status.code != PT_E_STOPPED) {
+        return status;
+    }
+    if (settled(c) == 0) {
+        return number ? pt_stop_check() : pt_error(PT_E_INPUT, "%s", status.message);
     }
     const char *why = number ? pt_stop_name(number) : status.message;
     return pt_error(

@@ -88,6 +88,9 @@ static void show(pt_run_watch *watch)
     pt_control_snapshot *s = &watch->seen;
     look(watch, s);
     meet_first(watch);
+    if (s->dispatch.tiles == 0) { /* ranks are still being waited for */
+        return;
+    }
     pt_progress p = {.done = s->done + s->empty + s->outside + s->failed,
                      .total = s->dispatch.tiles,
                      .resumed = s->resumed,

@@ -405,11 +405,11 @@ class Outside(Distributed):
 
     def test_refusals(self):
         out = self.path("out.geojson")
-        self.refused(1, ["--insecure"], *self.arguments(out, "--listen", "nonsense", "--insecure"))
-        self.refused(1, ["--listen"], *self.arguments(out, "--listen", "tcp://127.0.0.1"))
+        self.refused(1, ["nonsense", "tcp:"], *self.arguments(out, "--listen", "nonsense", "--insecure"))
+        self.refused(1, ["tcp://127.0.0.1", "PORT"], *self.arguments(out, "--listen", "tcp://127.0.0.1"))
         self.refused(2, ["no.key"], *self.arguments(out, "--keys", self.path("no.key")))
         self.refused(2, ["no.pub"], *self.arguments(out, "--allow", self.path("no.pub")))
-        self.refused(1, ["--metrics"], *self.arguments(out, "--metrics", "nonsense"))
+        self.refused(1, ["metrics", "nonsense", "HOST:PORT"], *self.arguments(out, "--metrics", "nonsense"))
         self.refused(2, ["worker"], *self.arguments(out, "--no-local-worker", "--wait", 1))
 
     def test_metrics(self):
