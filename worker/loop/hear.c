@@ -221,6 +221,9 @@ void pt_hear(pt_worker_loop *w, pt_message *message)
     }
     w->epoch = message->epoch;
     w->silent = w->quiet = 0;
+    if (w->leaving && message->type != PT_MSG_BYE && message->type != PT_MSG_REFUSED) {
+        return; /* nothing is wanted any more, and nothing said */
+    }
     switch (message->type) {
     case PT_MSG_JOB:
         hear_job(w, message);

@@ -48,6 +48,17 @@ void stage_start(stage *s)
     assert_int_equal(pthread_create(&s->thread, NULL, work, s), 0);
 }
 
+void stage_expect_silence(stage *s)
+{
+    pt_message message;
+    bool got = true;
+    pthread_join(s->thread, NULL);
+    assert_int_equal(pt_hub_receive(s->hub, 0, &s->peer, &message, &got).code, PT_OK);
+    assert_false(got);
+    pt_end_close(&s->end);
+    pt_hub_close(&s->hub);
+}
+
 void stage_join(stage *s)
 {
     pthread_join(s->thread, NULL);

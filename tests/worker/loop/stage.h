@@ -32,6 +32,8 @@ void stage_start(stage *s);
 int stage_welcome(stage *s);
 /* Waits for the worker's end, and frees. */
 void stage_join(stage *s);
+/* The same, and it must have said nothing more. */
+void stage_expect_silence(stage *s);
 /* BYE both ways, then join; the end must be PT_WORKER_BYE. */
 void stage_bye(stage *s);
 
