@@ -184,6 +184,7 @@ static pt_status pass(pt_control *c)
 static pt_status work(pt_control *c)
 {
     c->now = c->began = c->idle_since = c->clock(c->clock_user);
+    pt_control_publish(c);
     PT_TRY(pt_control_replay(c));
     c->now = c->idle_since = c->clock(c->clock_user);
     pt_control_publish(c);

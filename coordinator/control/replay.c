@@ -33,6 +33,16 @@ static pt_status look_around(pt_control *c, int timeout_ms)
     return pt_ok();
 }
 
+/* Now and then: who is there, and what to show. */
+static pt_status pause_for_others(pt_control *c)
+{
+    c->now = c->clock(c->clock_user);
+    if (c->now >= c->published + PT_PUBLISH_SECONDS) {
+        pt_control_publish(c);
+    }
+    return look_around(c, 0);
+}
+
 static pt_status wait_for_room(pt_control *c)
 {
     enum { AT_MOST_MS = 1000 }; /* the feed wakes the hub; this is for what may be missed */
@@ -43,7 +53,7 @@ static pt_status wait_for_room(pt_control *c)
     if (atomic_load(&c->drain) == 2) {
         return pt_error(PT_E_STOPPED, "stopped while the results of before were read back");
     }
-    return c->numbers.resumed % LOOK_AROUND == 0 ? look_around(c, 0) : pt_ok();
+    return c->numbers.resumed % LOOK_AROUND == 0 ? pause_for_others(c) : pt_ok();
 }
 
 static pt_status feed(pt_control *c, const pt_settlement *s)

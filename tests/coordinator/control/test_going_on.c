@@ -65,6 +65,37 @@ static void test_stopping_at_once(void **state)
     job_close(&j);
 }
 
+/* Again and again, anywhere: every start computes what is missing and nothing else. */
+static void test_many_starts(void **state)
+{
+    (void)state;
+    int64_t settled = 0, starts = 0, computed = 0;
+    pt_status status = pt_error(PT_E_STOPPED, "not yet");
+    for (; status.code == PT_E_STOPPED; starts++) {
+        job j;
+        world_options options = world_defaults(30 + (unsigned)starts, 1 + (int)starts % 4);
+        options.lose = options.twice = 0.05;
+        options.drain_at = 1 + starts % 9;
+        options.drain_now = starts % 2 == 0;
+        assert_true(starts < job_tiles());
+        job_open(&j, play_folder, starts > 0);
+        outcome o = play(&j, &options);
+        status = o.status;
+        computed += o.world.computed;
+        assert_int_equal(o.shown.resumed, settled);
+        assert_int_equal(pt_ledger_epoch(j.ledger), starts + 1);
+        settled = job_settled(&j);
+        assert_int_equal(o.shown.dispatch.settled, settled);
+        if (status.code == PT_OK) {
+            job_check(&j, NULL);
+        }
+        job_close(&j);
+    }
+    assert_string_equal(status.message, "");
+    assert_true(starts > 5);
+    assert_true(computed >= job_tiles());
+}
+
 /* A worker that outlived the coordinator says what it has computed; that is taken, and not computed again. */
 static void test_work_from_before_is_taken(void **state)
 {
@@ -239,6 +270,7 @@ int main(void)
         cmocka_unit_test_teardown(test_work_of_one_that_leaves_is_taken, play_clear),
         cmocka_unit_test_teardown(test_stopping_and_going_on, play_clear),
         cmocka_unit_test_teardown(test_stopping_at_once, play_clear),
+        cmocka_unit_test_teardown(test_many_starts, play_clear),
         cmocka_unit_test_teardown(test_work_from_before_is_taken, play_clear),
         cmocka_unit_test_teardown(test_results_of_before_are_acknowledged, play_clear),
         cmocka_unit_test_teardown(test_nobody_comes, play_clear),
