@@ -59,6 +59,7 @@ typedef struct world {
     int lost[PT_MSG_TYPES];
     pt_peer expelled[WORLD_WORKERS];
     atomic_bool woken;
+    long left, since; /* allocations; and how many there were when the world was left */
     pt_link_stats stats;
     world_report report;
 } world;

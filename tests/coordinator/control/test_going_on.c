@@ -96,6 +96,28 @@ static void test_many_starts(void **state)
     assert_true(computed >= job_tiles());
 }
 
+/* The stitching thread may run out of it too; whoever does, the job ends, and can go on. */
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    pt_status status = pt_error(PT_E_NOMEM, "none yet");
+    for (long n = 0; status.code == PT_E_NOMEM; n += 1 + n / 4) {
+        job j;
+        world_options options = world_defaults(31, 2);
+        options.allocations = n;
+        job_open(&j, play_folder, false);
+        status = play(&j, &options).status;
+        job_close(&j);
+        options.allocations = -1;
+        job_open(&j, play_folder, true);
+        assert_string_equal(play(&j, &options).status.message, "");
+        job_check(&j, NULL);
+        job_close(&j);
+        job_remove(play_folder);
+    }
+    assert_string_equal(status.message, "");
+}
+
 /* A worker that outlived the coordinator says what it has computed; that is taken, and not computed again. */
 static void test_work_from_before_is_taken(void **state)
 {
@@ -271,6 +293,7 @@ int main(void)
         cmocka_unit_test_teardown(test_stopping_and_going_on, play_clear),
         cmocka_unit_test_teardown(test_stopping_at_once, play_clear),
         cmocka_unit_test_teardown(test_many_starts, play_clear),
+        cmocka_unit_test_teardown(test_out_of_memory, play_clear),
         cmocka_unit_test_teardown(test_work_from_before_is_taken, play_clear),
         cmocka_unit_test_teardown(test_results_of_before_are_acknowledged, play_clear),
         cmocka_unit_test_teardown(test_nobody_comes, play_clear),

@@ -28,6 +28,22 @@ static bool chance(world *w, double probability)
     return (double)(draw(w) % 100000) < probability * 100000;
 }
 
+/* Only what the control allocates may fail. */
+static void enter(world *w)
+{
+    if (w->left >= 0) {
+        long used = pt_alloc_count() - w->since;
+        w->left = used < w->left ? w->left - used : 0;
+        pt_alloc_fail_after(-1);
+    }
+}
+
+static void leave(world *w)
+{
+    w->since = pt_alloc_count();
+    pt_alloc_fail_after(w->left);
+}
+
 /* The wire. */
 
 static void enqueue(world *w, bool to_hub, pt_peer peer, const pt_message *message)
@@ -148,6 +164,7 @@ static pt_status world_receive(pt_hub *hub, int timeout_ms, pt_peer *peer, pt_me
     double until = timeout_ms < 0 ? FAR : w->now + 0.001 * timeout_ms;
     *got = false;
     w->report.receives++;
+    enter(w);
     while (!*got && !atomic_exchange(&w->woken, false)) {
         if (!pass_event(w, until, peer, out, got)) {
             assert_true(until < FAR); /* nothing will ever happen again */
@@ -155,13 +172,16 @@ static pt_status world_receive(pt_hub *hub, int timeout_ms, pt_peer *peer, pt_me
             break;
         }
     }
+    leave(w);
     return pt_ok();
 }
 
 static pt_status world_send(pt_hub *hub, pt_peer peer, const pt_message *message, bool *reached)
 {
     world *w = of_hub(hub);
+    enter(w);
     transmit(w, false, peer, message);
+    leave(w);
     w->stats.sent++;
     if (reached) {
         *reached = true;
@@ -210,7 +230,8 @@ world_options world_defaults(unsigned seed, int workers)
                            .cut_from = FAR,
                            .cut_until = FAR,
                            .moment = 1.5,
-                           .poison = -1};
+                           .poison = -1,
+                           .allocations = -1};
 }
 
 pt_hub *world_new(const world_options *options)
@@ -218,6 +239,7 @@ pt_hub *world_new(const world_options *options)
     world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     w->hub.vtable = &vtable;
+    w->left = -1;
     w->options = *options;
     w->seed = options->seed;
     for (int i = 0; i < options->workers; i++) {
@@ -242,7 +264,12 @@ pt_status world_run(pt_hub *hub, pt_control *control)
     w->control = control;
     control->clock = world_clock;
     control->clock_user = w;
-    return pt_control_run(control);
+    w->left = w->options.allocations;
+    leave(w);
+    pt_status status = pt_control_run(control);
+    pt_alloc_fail_after(-1);
+    w->left = -1;
+    return status;
 }
 
 void world_free(pt_hub **hub)

@@ -46,6 +46,7 @@ typedef struct world_options {
     tile_story *story;  /* may be NULL */
     int64_t drain_at;   /* tiles acknowledged until pt_control_drain; 0: never */
     bool drain_now;     /* that at once, then */
+    long allocations;   /* that succeed outside the world, from when the control runs; then none; -1: all */
     int finished_first; /* worker 0 has computed so many tiles for a coordinator before, and not told */
 } world_options;
 
