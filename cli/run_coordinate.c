@@ -230,6 +230,7 @@ static pt_status work(coordination *c)
     return pt_run_output_write(&c->scenes, c->writer);
 }
 
+/* The job counts as done only when everything that was asked for is in place. */
 static pt_status conclude(coordination *c)
 {
     PT_TRY(pt_run_output_commit(&c->job, &c->scenes, c->writer, &c->folder));
@@ -241,7 +242,8 @@ static pt_status conclude(coordination *c)
                              .ledger = c->folder.ledger,
                              .seconds = pt_console_clock() - c->start};
     pt_run_watch_met(c->watch, facts.backend, &facts.threads);
-    return pt_report_write(&facts);
+    PT_TRY(pt_report_write(&facts));
+    return pt_run_folder_finish(&c->folder, c->options->output);
 }
 
 static void say_summary(const coordination *c)

@@ -70,6 +70,7 @@ static pt_status resume(const pt_run_options *o, const pt_job_spec *spec, pt_run
                         folder->path, o->output);
     }
     folder->finished = true;
+    remove_keys(folder); /* it may have been cut off right before it did so */
     return pt_ok();
 }
 
@@ -164,7 +165,7 @@ pt_status pt_run_folder_finish(pt_run_folder *folder, const char *output)
 
 void pt_run_folder_close(pt_run_folder *folder, bool keep)
 {
-    if (folder->path && !keep) {
+    if (folder->ledger && !keep) {
         remove_keys(folder);
         pt_ledger_discard(&folder->ledger);
     }

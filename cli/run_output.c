@@ -130,8 +130,7 @@ pt_status pt_run_output_commit(const pt_job *job, pt_run_scenes *scenes, pt_writ
     PT_TRY(pt_run_folder_place(folder, o->output));
     PT_TRY(pt_writer_commit(writer));
     PT_TRY(each_overlay(job, scenes, o->overwrite || o->resume));
-    PT_TRY(write_coverage(o, scenes, folder->ledger));
-    return pt_run_folder_finish(folder, o->output);
+    return write_coverage(o, scenes, folder->ledger);
 }
 
 static void add_totals(pt_assemble_report *to, const pt_assemble_report *r)

@@ -14,7 +14,7 @@ pt_status pt_run_output_check(const pt_job *job);
 pt_status pt_run_output_open(const pt_job *job, bool replace, pt_writer **out);
 /* Sorts and writes the features of all groups; nothing appears yet. */
 pt_status pt_run_output_write(pt_run_scenes *scenes, pt_writer *writer);
-/* Puts output, overlays and coverage in place; only then is the job marked as done. */
+/* Puts output, overlays and coverage in place. Can be repeated, by a job that was cut off here. */
 pt_status pt_run_output_commit(const pt_job *job, pt_run_scenes *scenes, pt_writer *writer,
                                pt_run_folder *folder);
 /* Of all groups together. */

@@ -194,6 +194,18 @@ class Resumed(Distributed):
         write_scene(self.scene, noise(WIDTH, HEIGHT, seed=2))
         self.refused(2, ["fingerprint"], *self.arguments(out, "--resume"))
 
+    def test_cut_off_while_the_output_was_put_in_place(self):
+        """Then what lies there is the job's own; else it is precious."""
+        out = self.path("out.geojson")
+        self.interrupt(out, signal.SIGTERM)
+        with open(out, "wb") as file:
+            file.write(b"precious")
+        self.refused(2, ["out.geojson", "--overwrite"], *self.arguments(out, "--resume"))
+        with open(out + ".pantile/placing", "w", encoding="utf-8") as file:
+            file.write(out + "\n")
+        self.pantile(*self.arguments(out, "--resume"))
+        self.assertEqual(sha256(out), self.expected())
+
     def test_overwrite_begins_anew(self):
         out = self.path("out.geojson")
         self.interrupt(out, signal.SIGTERM)
