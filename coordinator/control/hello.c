@@ -8,7 +8,7 @@ enum { HEX = 65 };
 
 static const char *hex(const uint8_t sha256[32], char out[HEX])
 {
-    for (int i = 0; i < 32; i++) {
+    for (size_t i = 0; i < 32; i++) {
         snprintf(out + 2 * i, 3, "%02x", sha256[i]);
     }
     return out;

@@ -14,6 +14,10 @@ enum {
     IDLE_SECONDS = 10,
 };
 
+/* Not constant, for the library's sake: it takes what it sends as something to change. */
+static char text_ok[] = "ok\n", text_elsewhere[] = "there are /metrics and /healthz\n",
+            text_method[] = "only GET and HEAD\n", text_memory[] = "out of memory\n";
+
 struct pt_metrics {
     struct MHD_Daemon *daemon;
     pt_metrics_look *look;
@@ -36,10 +40,10 @@ static enum MHD_Result reply(struct MHD_Connection *connection, unsigned status,
     return result;
 }
 
-static enum MHD_Result reply_text(struct MHD_Connection *connection, unsigned status, const char *text)
+static enum MHD_Result reply_text(struct MHD_Connection *connection, unsigned status, char *text)
 {
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+        MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_PERSISTENT);
     return reply(connection, status, response, "text/plain; charset=utf-8");
 }
 
@@ -48,7 +52,7 @@ static enum MHD_Result reply_metrics(pt_metrics *m, struct MHD_Connection *conne
     char *text = NULL;
     m->look(m->user, &m->snapshot);
     if (pt_metrics_render(&m->snapshot, &text).code != PT_OK) {
-        return reply_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
+        return reply_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, text_memory);
     }
     struct MHD_Response *response =
         MHD_create_response_from_buffer_with_free_callback(strlen(text), text, pt_free);
@@ -67,15 +71,15 @@ static enum MHD_Result answer(void *user, struct MHD_Connection *connection, con
     (void)upload_size;
     (void)state;
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-        return reply_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        return reply_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, text_method);
     }
     if (strcmp(url, "/metrics") == 0) {
         return reply_metrics(user, connection);
     }
     if (strcmp(url, "/healthz") == 0) {
-        return reply_text(connection, MHD_HTTP_OK, "ok\n");
+        return reply_text(connection, MHD_HTTP_OK, text_ok);
     }
-    return reply_text(connection, MHD_HTTP_NOT_FOUND, "there are /metrics and /healthz\n");
+    return reply_text(connection, MHD_HTTP_NOT_FOUND, text_elsewhere);
 }
 
 static pt_status bad_address(const char *address, const char *why)
@@ -92,15 +96,15 @@ static pt_status resolve(const char *address, struct addrinfo **out)
     const char *colon = strrchr(address, ':');
     const char *port = colon ? colon + 1 : address;
     size_t length = colon ? (size_t)(colon - address) : 0;
-    bool bracketed = length >= 2 && address[0] == '[' && colon[-1] == ']';
-    if (length - 2 * bracketed >= sizeof host) {
+    size_t brackets = length >= 2 && address[0] == '[' && colon[-1] == ']' ? 2 : 0;
+    if (length - brackets >= sizeof host) {
         return bad_address(address, "the host is too long");
     }
     if (length > 0) {
-        snprintf(host, sizeof host, "%.*s", (int)(length - 2 * bracketed), address + bracketed);
+        snprintf(host, sizeof host, "%.*s", (int)(length - brackets), address + brackets / 2);
     }
     if (port[0] == '\0' || strlen(port) > 5 || strspn(port, "0123456789") != strlen(port) ||
-        atoi(port) > 65535) {
+        strtol(port, NULL, 10) > UINT16_MAX) {
         return bad_address(address, "the port is no number up to 65535");
     }
     const struct addrinfo hints = {
