@@ -4,8 +4,9 @@
  *   bench_swarm ENDPOINT WORKERS CREDIT [KEYS]
  *
  * KEYS: the worker.key of the job's folder; without it the coordinator runs with --insecure. Ends with the
- * job and prints "workers N tiles T seconds S rate R joined J": R is measured between the first and the last
- * tenth of the acknowledgements, J the seconds until all were welcome. bench/dispatch.sh runs it.
+ * job and prints "workers N tiles T seconds S rate R joined J again A": R is measured between the first and
+ * the last tenth of the acknowledgements, J the seconds until all were welcome, A counts acknowledgements of
+ * tiles that were acknowledged before. bench/dispatch.sh runs it.
  *
  * One thread and one context for all: a thread for each would measure the machine's scheduler. */
 #include "coordinator/protocol/keys.h"
@@ -41,7 +42,8 @@ typedef struct swarm {
     uint32_t epoch;
     uint8_t hash[32];
     char program[32];
-    int64_t tiles, acked; /* acked: once per tile, or a little more when a connection broke */
+    uint8_t *done;               /* a byte per tile */
+    int64_t tiles, acked, again; /* again: acknowledged before */
     double tenth, last_tenth;
     int64_t at_tenth, at_last_tenth;
 } swarm;
@@ -120,6 +122,7 @@ static void take_job(swarm *s, player *p, const pt_message *m)
         snprintf(s->program, sizeof s->program, "%s", spec.program);
         s->tiles = pt_job_spec_tiles(&spec);
         s->heartbeat = m->as.job.heartbeat_seconds;
+        s->done = calloc((size_t)s->tiles, 1);
         s->job = m->job;
         s->epoch = m->epoch;
         pt_job_spec_fini(&spec);
@@ -174,6 +177,11 @@ static void take_ack(swarm *s, player *p, int64_t tile)
     }
     p->held[i] = p->held[--p->held_count];
     p->since[i] = p->since[p->held_count];
+    if (s->done[tile]) {
+        s->again++;
+        return;
+    }
+    s->done[tile] = 1;
     s->acked++;
     if (s->welcome == s->count && s->tenth == 0 && s->acked * 10 >= s->tiles) {
         s->tenth = s->now;
@@ -314,12 +322,13 @@ int main(int argc, char **argv)
     }
     play(&s);
     double rate = (double)(s.at_last_tenth - s.at_tenth) / (s.last_tenth - s.tenth);
-    printf("workers %d tiles %lld seconds %.3f rate %.0f joined %.3f\n", s.count, (long long)s.acked,
-           s.now - s.began, rate, s.joined);
+    printf("workers %d tiles %lld seconds %.3f rate %.0f joined %.3f again %lld\n", s.count,
+           (long long)s.acked, s.now - s.began, rate, s.joined, (long long)s.again);
     for (int i = 0; i < s.count; i++) {
         zmq_close(s.players[i].socket);
     }
     zmq_ctx_term(s.context);
+    free(s.done);
     free(s.players);
     free(s.items);
     return 0;

@@ -62,14 +62,16 @@ static pt_status check_record(const pt_dispatch *d, uint32_t i, counts *c)
     EXPECT(pt_heap_has(&d->again, i) == (may_run && r->good == 0),
            "tile %" PRId64 " with %u good leases is %swaiting for one", r->tile, r->good,
            pt_heap_has(&d->again, i) ? "" : "not ");
-    EXPECT(r->waits == (open && pt_record_may_run_twice(d, r)),
+    EXPECT(r->waits == (!open || !pt_record_may_run_twice(d, r) ? 0
+                        : r->started                            ? 2
+                                                                : 1),
            "tile %" PRId64 " is wrongly listed for a second run", r->tile);
     EXPECT(r->settling || r->lease_count > 0 || r->place < 0 || pt_heap_has(&d->again, i),
            "nobody will ever run tile %" PRId64, r->tile);
     c->records++;
     c->leased += !r->settling && r->lease_count > 0;
     c->settling += r->settling;
-    c->waiting += r->waits;
+    c->waiting += r->waits != 0;
     return pt_ok();
 }
 
@@ -151,11 +153,13 @@ static pt_status check_lists(const pt_dispatch *d, const counts *c)
             EXPECT(d->workers[i].list == list + 1 && ready++ < c->ready, "a line of workers is broken");
         }
     }
-    double since = 0;
-    for (uint32_t i = d->slow.first; i != PT_NONE; i = d->records[i].slow.next) {
-        EXPECT(d->records[i].waits && waiting++ < c->waiting && d->records[i].since >= since,
-               "the list of slow tiles is broken");
-        since = d->records[i].since;
+    for (int list = 0; list < 2; list++) {
+        double since = 0;
+        for (uint32_t i = d->slow[list].first; i != PT_NONE; i = d->records[i].slow.next) {
+            EXPECT(d->records[i].waits == list + 1 && waiting++ < c->waiting && d->records[i].since >= since,
+                   "a list of slow tiles is broken");
+            since = d->records[i].since;
+        }
     }
     EXPECT(ready == c->ready && waiting == c->waiting,
            "%zu workers and %zu slow tiles listed, not %zu and %zu", ready, waiting, c->ready, c->waiting);

@@ -65,7 +65,7 @@ pt_status pt_dispatch_new(const pt_dispatch_options *options, pt_dispatch **out)
     d->options = *options;
     d->words = words;
     d->record_free = d->lease_free = d->worker_free = PT_NONE;
-    d->ready[0] = d->ready[1] = d->slow = (pt_list){PT_NONE, PT_NONE};
+    d->ready[0] = d->ready[1] = d->slow[0] = d->slow[1] = (pt_list){PT_NONE, PT_NONE};
     *out = d;
     return pt_ok();
 }
@@ -141,6 +141,6 @@ pt_dispatch_stats pt_dispatch_describe(const pt_dispatch *d)
     stats.pending = stats.tiles - stats.leased - stats.settling - stats.settled;
     stats.workers = (int64_t)d->worker_count;
     stats.suspects = d->suspects;
-    stats.p95_seconds = pt_durations_p95(d);
+    stats.p95_seconds = pt_durations_p95(&d->computing);
     return stats;
 }

@@ -17,8 +17,8 @@
  *     is dropped.
  *   - A worker whose progress stands still while it has something started is treated as silent from then on,
  *     however it beats.
- *   - When nothing is pending, a tile older than twice the 95th percentile, and than a second, runs a second
- *     time where there is credit to spare (speculation).
+ *   - When nothing is pending, a tile that has been computed for twice the 95th percentile, and a second at
+ *     least, runs a second time where there is credit to spare (speculation).
  *   - Credit counts tiles without a result; with those whose results wait for the ledger a worker never has
  *     more than options.hold_max.
  *   - A result of an open tile counts whoever brings it. A worker that joins keeps the open tiles that its

@@ -20,26 +20,26 @@ static size_t rank_of(const double *sorted, size_t count, double x)
     return low;
 }
 
-void pt_durations_add(pt_dispatch *d, double seconds)
+void pt_durations_add(pt_durations *d, double seconds)
 {
     if (!(seconds >= 0 && seconds < PT_FAR)) { /* a worker may say anything */
         return;
     }
-    if (d->window_count == PT_WINDOW) {
-        size_t gone = rank_of(d->sorted, PT_WINDOW, d->window[d->window_next]);
+    if (d->count == PT_WINDOW) {
+        size_t gone = rank_of(d->sorted, PT_WINDOW, d->ring[d->next]);
         memmove(d->sorted + gone, d->sorted + gone + 1, (PT_WINDOW - gone - 1) * sizeof *d->sorted);
-        d->window_count--;
+        d->count--;
     }
-    size_t at = rank_of(d->sorted, d->window_count, seconds);
-    memmove(d->sorted + at + 1, d->sorted + at, (d->window_count - at) * sizeof *d->sorted);
+    size_t at = rank_of(d->sorted, d->count, seconds);
+    memmove(d->sorted + at + 1, d->sorted + at, (d->count - at) * sizeof *d->sorted);
     d->sorted[at] = seconds;
-    d->window_count++;
-    d->window[d->window_next] = seconds;
-    d->window_next = (d->window_next + 1) % PT_WINDOW;
+    d->count++;
+    d->ring[d->next] = seconds;
+    d->next = (d->next + 1) % PT_WINDOW;
 }
 
-double pt_durations_p95(const pt_dispatch *d)
+double pt_durations_p95(const pt_durations *d)
 {
     /* The least value that 95 of 100 do not exceed. */
-    return d->window_count < PT_WINDOW_LEAST ? 0 : d->sorted[(d->window_count * 95 + 99) / 100 - 1];
+    return d->count < PT_WINDOW_LEAST ? 0 : d->sorted[(d->count * 95 + 99) / 100 - 1];
 }

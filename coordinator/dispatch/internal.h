@@ -39,6 +39,12 @@ typedef struct pt_list {
     uint32_t first, last;
 } pt_list;
 
+/* The last durations, as they came and in order. */
+typedef struct pt_durations {
+    double ring[PT_WINDOW], sorted[PT_WINDOW];
+    size_t count, next;
+} pt_durations;
+
 typedef struct pt_record {
     int64_t tile;
     int64_t place;                       /* in the order; -1: the cursor has not come to it */
@@ -51,7 +57,8 @@ typedef struct pt_record {
     pt_link_pair slow;                   /* in the list of those that may run a second time */
     uint32_t lease_count, good, started; /* leases: all, unanswered ones of workers that are heard, started */
     int attempts, by_attempt, failures, strikes, lives;
-    bool in_use, waits /* in the list `slow` */, settling, condemned /* settling as quarantined */;
+    int waits;                        /* in a list of those: 0: none, 1: not started yet, 2: started */
+    bool in_use, settling, condemned; /* condemned: settling as quarantined */
 } pt_record;
 
 typedef struct pt_lease {
@@ -60,8 +67,9 @@ typedef struct pt_lease {
     uint32_t worker, record; /* record PT_NONE: the tile was settled without it, the worker still computes */
     uint32_t record_next;
     pt_link_pair of_worker;
-    int repeats; /* assignments sent again since the worker last showed that it has it */
-    double seen; /* when it did, or it was sent */
+    int repeats;  /* assignments sent again since the worker last showed that it has it */
+    double seen;  /* when it did, or it was sent */
+    double since; /* assigned */
     bool in_use, started, answered;
 } pt_lease;
 
@@ -104,12 +112,12 @@ struct pt_dispatch {
     pt_heap again;    /* records that need a lease, by place */
     pt_heap timers;   /* workers, by when they must be looked at */
     pt_list ready[2]; /* workers with room: those that hold nothing, then the others; longest wait first */
-    pt_list slow;     /* records with one good lease, oldest first */
+    pt_list slow[2];  /* records with one good lease, not started and started, oldest first */
     size_t room;      /* of all workers */
     int64_t suspects, able; /* able: workers that are heard and take tiles at all */
 
-    double window[PT_WINDOW], sorted[PT_WINDOW]; /* durations as they came; in order */
-    size_t window_count, window_next;
+    pt_durations computing; /* of a tile, as its worker says */
+    pt_durations away;      /* from its assignment to its result, as seen here: waiting and messages too */
 
     pt_dispatch_stats stats; /* the running counts among them */
 };
@@ -188,8 +196,8 @@ bool pt_speculate_one(pt_dispatch *d);
 double pt_speculate_deadline(const pt_dispatch *d);
 
 /* durations.c */
-void pt_durations_add(pt_dispatch *d, double seconds);
-double pt_durations_p95(const pt_dispatch *d); /* 0: not known yet */
+void pt_durations_add(pt_durations *durations, double seconds);
+double pt_durations_p95(const pt_durations *durations); /* 0: not known yet */
 
 /* lists.c: doubly linked through a pair inside the pool's items */
 typedef pt_link_pair *pt_list_pair(pt_dispatch *d, uint32_t item);

@@ -50,6 +50,7 @@ uint32_t pt_lease_new(pt_dispatch *d, uint32_t worker, uint32_t record, int atte
                     .record = record,
                     .record_next = r->leases,
                     .seen = d->now,
+                    .since = d->now,
                     .in_use = true};
     r->leases = i;
     r->lease_count++;

@@ -58,10 +58,11 @@ static void result(pt_dispatch *d, uint32_t worker, const pt_dispatch_event *eve
         }
     } else {
         if (lease != PT_NONE) {
+            pt_durations_add(&d->away, d->now - d->leases[lease].since);
             pt_lease_answer(d, lease);
         }
         pt_record_settle(d, record == PT_NONE ? pt_record_take(d, event->tile) : record, event);
-        pt_durations_add(d, event->seconds);
+        pt_durations_add(&d->computing, event->seconds);
     }
     pt_worker_hear(d, worker, true);
 }

@@ -47,16 +47,20 @@ uint32_t pt_tile_begin(pt_dispatch *d, int64_t tile)
     return record;
 }
 
-static void review_slow(pt_dispatch *d, uint32_t record, bool wanted)
+static void review_slow(pt_dispatch *d, uint32_t record, int list)
 {
     pt_record *r = &d->records[record];
-    if (r->waits && !wanted) {
-        pt_list_remove(d, &d->slow, slow_pair, record);
-    } else if (!r->waits && wanted) {
-        r->since = d->now;
-        pt_list_append(d, &d->slow, slow_pair, record);
+    if (r->waits == list) {
+        return;
     }
-    r->waits = wanted;
+    if (r->waits) {
+        pt_list_remove(d, &d->slow[r->waits - 1], slow_pair, record);
+    }
+    if (list) {
+        r->since = d->now;
+        pt_list_append(d, &d->slow[list - 1], slow_pair, record);
+    }
+    r->waits = list;
 }
 
 void pt_record_review(pt_dispatch *d, uint32_t record)
@@ -73,7 +77,7 @@ void pt_record_review(pt_dispatch *d, uint32_t record)
     } else {
         pt_heap_remove(&d->again, record);
     }
-    review_slow(d, record, open && pt_record_may_run_twice(d, r));
+    review_slow(d, record, !open || !pt_record_may_run_twice(d, r) ? 0 : r->started ? 2 : 1);
 }
 
 void pt_lease_begin(pt_dispatch *d, uint32_t lease)
@@ -82,7 +86,6 @@ void pt_lease_begin(pt_dispatch *d, uint32_t lease)
     bool begins = !d->leases[lease].started;
     pt_lease_start(d, lease);
     if (begins && record != PT_NONE) {
-        review_slow(d, record, false);
         pt_record_review(d, record);
     }
 }

@@ -58,7 +58,7 @@ static double longest(double seconds, double p95)
  * stall_after is over, so that it becomes a suspect at that moment. */
 static double silent_since(const pt_dispatch *d, const pt_worker_state *w, bool *stalled)
 {
-    double stall = longest(d->options.stall_after, pt_durations_p95(d));
+    double stall = longest(d->options.stall_after, pt_durations_p95(&d->computing));
     double lead = stall > d->options.suspect_after ? stall - d->options.suspect_after : 0;
     *stalled = (w->started > 0 || w->busy) && w->moved + lead < w->heard;
     return *stalled ? w->moved + lead : w->heard;
@@ -160,7 +160,7 @@ void pt_worker_look(pt_dispatch *d)
         if (!w->suspect && since + d->options.suspect_after <= d->now) {
             set_suspect(d, worker, true);
         }
-        double limit = longest(d->options.expire_after, pt_durations_p95(d));
+        double limit = longest(d->options.expire_after, pt_durations_p95(&d->computing));
         if (w->suspect && since + limit <= d->now) {
             expire(d, worker, stalled);
             continue;

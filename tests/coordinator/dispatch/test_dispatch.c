@@ -262,6 +262,25 @@ static void a_slow_tile_runs_a_second_time(void **state)
     harness_free(&h);
 }
 
+/* Tiles that are computed at once and away for 4 s wait in queues: those that have not begun are not slow. */
+static void a_tile_in_a_queue_is_measured_by_queues(void **state)
+{
+    (void)state;
+    harness h = harness_tiles(6);
+    join(&h, 1, 1);
+    for (int64_t tile = 0; tile < 5; tile++) {
+        tick(&h, 4);
+        result(&h, 1, tile, 1, 1, 0);
+        commit(&h, tile);
+    }
+    join(&h, 2, 1);
+    tick(&h, 7.9);
+    assert_int_equal(stats_of(&h).speculated, 0);
+    tick(&h, 0.2);
+    assert_int_equal(stats_of(&h).speculated, 1);
+    harness_free(&h);
+}
+
 static void the_loser_is_told_and_its_credit_comes_back(void **state)
 {
     (void)state;
@@ -381,6 +400,7 @@ int main(void)
         cmocka_unit_test(any_result_of_an_open_tile_counts),
         cmocka_unit_test(a_repeat_is_acknowledged_and_a_contradiction_raises_an_alarm),
         cmocka_unit_test(a_slow_tile_runs_a_second_time),
+        cmocka_unit_test(a_tile_in_a_queue_is_measured_by_queues),
         cmocka_unit_test(the_loser_is_told_and_its_credit_comes_back),
         cmocka_unit_test(speculation_can_be_switched_off),
         cmocka_unit_test(hold_stops_and_release_goes_on),
