@@ -22,6 +22,7 @@ enum { PT_FRAME_HEADER = 32 };
 
 /* crc32c.c: RFC 3720, appendix B.4. Starts at 0; the result of one call continues with the next. */
 uint32_t pt_crc32c(uint32_t crc, const void *bytes, size_t size);
+uint32_t pt_crc32c_plain(uint32_t crc, const void *bytes, size_t size); /* without the processor's help */
 
 /* frame.c: `size` is that of the whole frame, whose payload is in place; at most PT_FRAME_HEADER + 2^32 - 1.
  */

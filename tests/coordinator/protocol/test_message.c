@@ -28,9 +28,24 @@ static void test_checksums(void **state)
         bytes[i] = (uint8_t)i;
     }
     assert_int_equal(pt_crc32c(0, bytes, 32), 0x46dd794e);
+    assert_int_equal(pt_crc32c_plain(0, bytes, 32), 0x46dd794e);
     for (size_t split = 0; split <= 9; split++) {
         assert_int_equal(pt_crc32c(pt_crc32c(0, "123456789", split), "123456789" + split, 9 - split),
                          0xe3069283);
+    }
+}
+
+static void test_fast_checksums_equal_plain_ones(void **state)
+{
+    (void)state;
+    uint8_t bytes[200];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)sample_random(256);
+    }
+    for (size_t from = 0; from < 16; from++) {
+        for (size_t size = 0; size <= sizeof bytes - from; size++) {
+            assert_int_equal(pt_crc32c(77, bytes + from, size), pt_crc32c_plain(77, bytes + from, size));
+        }
     }
 }
 
@@ -374,6 +389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checksums),
+        cmocka_unit_test(test_fast_checksums_equal_plain_ones),
         cmocka_unit_test(test_every_message_comes_back),
         cmocka_unit_test(test_fields_come_back),
         cmocka_unit_test(test_texts_are_made_printable),
