@@ -1,3 +1,4 @@
+#include "coordinator/protocol/connection.h"
 #include "coordinator/protocol/endpoint.h"
 #include "coordinator/protocol/link.h"
 #include "coordinator/protocol/peer_set.h"
@@ -5,7 +6,6 @@
 #include "coordinator/protocol/zmq_socket.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -23,6 +23,9 @@ enum {
     FILES = 1 << 17,       /* one for each worker is needed */
     REFUSED_AT_ONCE = 100, /* then the caller gets a turn, whatever a flood there is */
     LOGGED = 20,
+    SCAN_MS = 250,
+    /* Bytes that the kernel or libzmq hold of complete messages when a connection is looked at. */
+    IN_FLIGHT = 16 << 20,
 };
 
 typedef struct zmq_hub {
@@ -31,6 +34,9 @@ typedef struct zmq_hub {
     pt_zap *zap; /* NULL without keys */
     pt_bell bell;
     pt_peer_set expelled, hung_up;
+    pt_hoard hoard;
+    int64_t next_scan;
+    uint64_t hoard_most; /* bytes */
     pt_link_stats stats;
     char *endpoint; /* as workers say it */
     int port;       /* 0: ipc */
@@ -56,25 +62,6 @@ static bool name_of(pt_peer peer, uint8_t out[NAME])
     return peer != 0 && count <= UINT32_MAX;
 }
 
-static bool is_ours(const zmq_hub *hub, int fd)
-{
-    struct sockaddr_storage own = {0};
-    struct sockaddr_storage other;
-    socklen_t length = sizeof own;
-    socklen_t other_length = sizeof other;
-    if (getsockname(fd, (struct sockaddr *)&own, &length) != 0 ||
-        getpeername(fd, (struct sockaddr *)&other, &other_length) != 0) {
-        return false;
-    }
-    if (hub->port == 0) {
-        return own.ss_family == AF_UNIX;
-    }
-    int port = own.ss_family == AF_INET    ? ntohs(((struct sockaddr_in *)&own)->sin_port)
-               : own.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&own)->sin6_port)
-                                           : 0;
-    return port == hub->port;
-}
-
 /* Ends the connection that a message came from, once. libzmq tells the number of its file, which may belong
  * to another connection by now: only one of this hub's listener is touched, and should it be a good
  * worker's, that one connects again. */
@@ -84,7 +71,7 @@ static void hang_up(zmq_hub *hub, pt_peer peer, zmq_msg_t *part)
         return;
     }
     int fd = zmq_msg_get(part, ZMQ_SRCFD);
-    if (fd >= 0 && is_ours(hub, fd)) {
+    if (fd >= 0 && pt_connection_is_of(fd, hub->port)) {
         shutdown(fd, SHUT_RDWR);
     }
     if (peer != 0) {
@@ -123,6 +110,7 @@ static pt_status take(zmq_hub *hub, zmq_msg_t *name, zmq_msg_t *body, pt_peer *p
     bool known = peer_of(name, &from);
     hub->stats.received++;
     hub->stats.received_bytes += zmq_msg_size(body);
+    pt_hoard_finished(&hub->hoard, zmq_msg_get(body, ZMQ_SRCFD));
     if (zmq_msg_more(body)) {
         pt_zmq_skip_parts(hub->socket);
         refuse(hub, from, body, "a message of several parts");
@@ -170,6 +158,24 @@ static pt_status next_message(zmq_hub *hub, pt_peer *peer, pt_message *out, bool
     return status;
 }
 
+/* Sleeps until there is something or the deadline, and looks at the connections once in a while: nothing but
+ * the time tells of a message that never ends. False when the time is over. */
+static bool wait_for_message(zmq_hub *hub, int64_t deadline)
+{
+    int64_t now = pt_deadline(0);
+    if (hub->port > 0 && now >= hub->next_scan) {
+        int ended = pt_hoard_scan(&hub->hoard, hub->port, hub->hoard_most);
+        hub->stats.refused += (uint64_t)ended;
+        hub->stats.expelled += (uint64_t)ended;
+        hub->next_scan = now + SCAN_MS;
+        if (ended > 0) {
+            PT_WARN("peers were dropped", PT_S("why", "a message without an end"), PT_I("peers", ended));
+        }
+    }
+    bool until_scan = hub->port > 0 && hub->next_scan < deadline;
+    return pt_zmq_wait(hub->socket, &hub->bell, until_scan ? hub->next_scan : deadline) || until_scan;
+}
+
 static pt_status hub_receive(pt_hub *base, int timeout_ms, pt_peer *peer, pt_message *out, bool *got)
 {
     zmq_hub *hub = (zmq_hub *)base;
@@ -178,7 +184,7 @@ static pt_status hub_receive(pt_hub *base, int timeout_ms, pt_peer *peer, pt_mes
     for (int bad = 0; bad < REFUSED_AT_ONCE && !pt_bell_take(&hub->bell);) {
         bool any = false;
         PT_TRY(next_message(hub, peer, out, &any, got));
-        if (*got || (!any && !pt_zmq_wait(hub->socket, &hub->bell, deadline))) {
+        if (*got || (!any && !wait_for_message(hub, deadline))) {
             break;
         }
         bad += any;
@@ -238,6 +244,7 @@ static void hub_close(pt_hub *base)
     pt_bell_close(&hub->bell);
     pt_peer_set_fini(&hub->expelled);
     pt_peer_set_fini(&hub->hung_up);
+    pt_hoard_fini(&hub->hoard);
     pt_free(hub->endpoint);
     pt_free(hub);
 }
@@ -322,6 +329,7 @@ pt_status pt_hub_open_zmq(const pt_hub_options *options, pt_hub **out)
     }
     hub->base.vtable = &zmq_hub_vtable;
     hub->bell.fd = -1;
+    hub->hoard_most = (uint64_t)options->message_max + IN_FLIGHT;
     pt_status status = pt_bell_open(&hub->bell);
     if (status.code == PT_OK) {
         status = open_socket(hub, options);

@@ -94,6 +94,15 @@ static void hear_nothing(pt_hub *hub)
     assert_false(got);
 }
 
+static void hub_turn(pt_hub *hub)
+{
+    pt_message m;
+    pt_peer peer;
+    bool got = true;
+    ok(pt_hub_receive(hub, 0, &peer, &m, &got));
+    assert_false(got);
+}
+
 static void answer(pt_hub *hub, pt_peer peer, pt_end *end)
 {
     const pt_message m = {.type = PT_MSG_ACK, .as.tile = {.tile = 6, .attempt = 1}};
@@ -449,6 +458,49 @@ static void test_floods_do_not_fill_the_memory(void **state)
     pt_hub_close(&hub);
 }
 
+/* A client of our own making that says that more follows with each frame: libzmq keeps what it has until the
+ * end, which never comes. */
+static void test_messages_without_an_end_are_cut(void **state)
+{
+    (void)state;
+    enum { FRAME = 100000, HEAD = 9, ENOUGH = 300 << 20 };
+    pt_hub *hub = open_plain_hub();
+    pt_end *good = open_end(hub, NULL, NULL);
+    say(good, 0);
+    pt_peer peer = hear(hub, 0);
+    int fd = tcp_connect(hub);
+    const struct timeval timeout = {.tv_usec = SHORT * 1000};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout), 0);
+    tcp_say(fd, greeting, sizeof greeting);
+    static const char ready[] = "\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06"
+                                "DEALER";
+    tcp_say(fd, ready, sizeof ready - 1);
+    /* Its answer: another greeting, and a READY of 41 bytes behind its head. */
+    uint8_t reply[64 + 2 + 41];
+    assert_int_equal(recv(fd, reply, sizeof reply, MSG_WAITALL), sizeof reply);
+    uint8_t *frame = calloc(HEAD + FRAME, 1);
+    assert_non_null(frame);
+    memcpy(frame, (const uint8_t[]){3, 0, 0, 0, 0, 0, FRAME >> 16, FRAME >> 8 & 255, FRAME & 255}, HEAD);
+    size_t sent = 0;
+    /* The client cannot tell: its system goes on asking for room until that of the hub has forgotten. */
+    for (int n = 0; sent < ENOUGH && pt_hub_stats(hub).expelled == 0; n++) {
+        size_t at = sent % (HEAD + FRAME); /* what did not fit before goes on in the middle of a frame */
+        ssize_t now = send(fd, frame + at, HEAD + FRAME - at, MSG_NOSIGNAL);
+        sent += now > 0 ? (size_t)now : 0;
+        if (n % 10 == 0) {
+            say(good, n);
+            assert_true(hear(hub, n) == peer);
+            hub_turn(hub);
+        }
+    }
+    expect_expelled(hub, 1);
+    answer(hub, peer, good);
+    free(frame);
+    close(fd);
+    pt_end_close(&good);
+    pt_hub_close(&hub);
+}
+
 static int make_keys(void **state)
 {
     (void)state;
@@ -466,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_bad_frames_cost_the_connection),
         cmocka_unit_test(test_larger_frames_are_refused),
         cmocka_unit_test(test_floods_do_not_fill_the_memory),
+        cmocka_unit_test(test_messages_without_an_end_are_cut),
     };
     return cmocka_run_group_tests(tests, make_keys, NULL);
 }
