@@ -94,8 +94,8 @@ int main(int argc, char **argv)
 {
     pt_dispatch_options options = pt_dispatch_defaults();
     options.tiles = argc > 1 ? strtoll(argv[1], NULL, 10) : 1250000;
-    int workers = argc > 2 ? atoi(argv[2]) : 1000;
-    int credit = argc > 3 ? atoi(argv[3]) : 2;
+    int workers = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1000;
+    int credit = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 2;
     bench b = {.size = (size_t)workers * (size_t)credit + 1};
     b.out = malloc(b.size * sizeof *b.out);
     long before = peak_kib();

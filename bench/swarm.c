@@ -122,7 +122,8 @@ static void take_job(swarm *s, player *p, const pt_message *m)
         snprintf(s->program, sizeof s->program, "%s", spec.program);
         s->tiles = pt_job_spec_tiles(&spec);
         s->heartbeat = m->as.job.heartbeat_seconds;
-        s->done = calloc((size_t)s->tiles, 1);
+        s->done = pt_calloc((size_t)s->tiles, 1);
+        must(s->done ? pt_ok() : PT_NOMEM("the swarm"));
         s->job = m->job;
         s->epoch = m->epoch;
         pt_job_spec_fini(&spec);
@@ -306,7 +307,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_swarm ENDPOINT WORKERS CREDIT [KEYS]\n");
         return 1;
     }
-    swarm s = {.context = zmq_ctx_new(), .count = atoi(argv[2]), .credit = atoi(argv[3])};
+    swarm s = {.context = zmq_ctx_new(),
+               .count = (int)strtol(argv[2], NULL, 10),
+               .credit = (int)strtol(argv[3], NULL, 10)};
     s.players = calloc((size_t)s.count, sizeof *s.players);
     s.items = calloc((size_t)s.count, sizeof *s.items);
     zmq_ctx_set(s.context, ZMQ_MAX_SOCKETS, s.count + 16);
@@ -328,7 +331,7 @@ int main(int argc, char **argv)
         zmq_close(s.players[i].socket);
     }
     zmq_ctx_term(s.context);
-    free(s.done);
+    pt_free(s.done);
     free(s.players);
     free(s.items);
     return 0;

@@ -163,7 +163,8 @@ static void receive(sim *s, int slot, const sim_message *m)
     sim_worker *w = &s->workers[slot];
     size_t i = find(w, m->tile);
     bool held = i < w->held_count;
-    uint16_t *acked = m->tile < 0 ? NULL : &s->acked[w->life * (size_t)s->c.tiles + (size_t)m->tile];
+    size_t tile = m->tile < 0 ? 0 : (size_t)m->tile; /* -1 in messages about no tile */
+    uint16_t *acked = &s->acked[w->life * (size_t)s->c.tiles + tile];
     switch (m->type) {
     case SAY_WELCOME:
         w->welcomed = w->welcomed || m->epoch >= w->epoch;

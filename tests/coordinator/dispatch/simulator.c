@@ -109,7 +109,7 @@ static int play_tail(void)
     printf("  %-42s %4s %8s %8s %8s %8s %8s\n", "seconds until all is settled", "x", "median", "least",
            "most", "second", "wasted");
     bool good = true;
-    for (double factor = 0; factor <= 3 && good; factor++) {
+    for (int factor = 0; factor <= 3 && good; factor++) {
         good = time_jobs("all alike", even, factor) && time_jobs("one ten times slower", slow, factor) &&
                time_jobs("one silent from 45 s on", silent, factor);
     }
