@@ -316,6 +316,22 @@ static void clean_up(coordination *c, pt_status status)
     pt_job_close(&c->job);
 }
 
+static pt_status count_quarantined(void *user, const pt_settlement *settlement)
+{
+    int64_t *count = user;
+    *count += settlement->outcome == PT_TILE_FAILED;
+    return pt_ok();
+}
+
+/* Resumed after its end: says so, with the same exit code as then. */
+static pt_status say_finished(const coordination *c, int64_t *failed_tiles)
+{
+    PT_TRY(pt_ledger_list(c->folder.ledger, count_quarantined, failed_tiles));
+    pt_console_line("done    %s was in place already; nothing to resume", c->options->output);
+    PT_INFO("done already", PT_S("output", c->options->output), PT_I("failed", *failed_tiles));
+    return pt_ok();
+}
+
 pt_status pt_run_coordinate(const pt_run_options *options, const pt_launch *launch, int64_t *failed_tiles)
 {
     coordination *c = pt_calloc(1, sizeof *c);
@@ -330,8 +346,7 @@ pt_status pt_run_coordinate(const pt_run_options *options, const pt_launch *laun
     raise_descriptor_limit();
     pt_status status = invite(c, prepare(c));
     if (status.code == PT_OK && c->folder.finished) {
-        pt_console_line("done    %s was in place already; nothing to resume", options->output);
-        PT_INFO("done already", PT_S("output", options->output));
+        status = say_finished(c, failed_tiles);
     } else if (status.code == PT_OK) {
         status = work(c);
         pt_run_watch_stop(c->watch);

@@ -111,6 +111,7 @@ class Local(Distributed):
         self.assertEqual(states[69], "quarantined")
         self.assertEqual(states[0], "empty")
         self.assertEqual(set(states.values()), {"done", "empty", "quarantined"})
+        self.pantile(*self.arguments(out, "--resume", "--coverage", coverage, "--workers", 2), code=3)  # done, as it was
         whole = sum(geometry.GetArea() for _, geometry in features(coverage))
         self.assertAlmostEqual(whole / features(coverage)[0][1].GetArea(), WIDTH * HEIGHT / 96 ** 2, delta=1)
 
