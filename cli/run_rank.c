@@ -2,8 +2,7 @@
 
 #include "cli/run_local.h"
 #include "cli/stop.h"
-
-#include <string.h>
+#include "tiling/base/sha256.h"
 
 static void drain(void *user)
 {
@@ -14,6 +13,10 @@ static pt_status work(const pt_run_options *options, const pt_launch *launch, co
 {
     pt_run_local *local = NULL;
     bool secure = invitation->server.text[0] != '\0';
+    char model[PT_SHA256_HEX];
+    pt_sha256_hex(invitation->engine_sha256, model);
+    PT_DEBUG("invited", PT_I("rank", launch->rank), PT_S("endpoint", invitation->endpoint),
+             PT_S("sha256", model));
     PT_TRY(pt_run_local_start(&(pt_run_local_options){.run = options,
                                                       .endpoint = invitation->endpoint,
                                                       .keys = secure ? &invitation->worker : NULL,

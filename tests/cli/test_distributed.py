@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -287,6 +288,10 @@ class Ranks(Distributed):
         out = self.path("out.geojson")
         self.mpirun(3, *self.arguments(out), code=3, command=[wrapper], PANTILE_TEST_FAULTS="bad@5")
         self.mpirun(2, *self.arguments(out), code=2, command=[wrapper])  # it is there already
+        nothing = subprocess.run([wrapper, "-n", "2", self.path("pantile"), "run"], capture_output=True, text=True,
+                                 timeout=PATIENCE, check=False)
+        self.assertEqual(nothing.returncode, 1)
+        self.assertIn("no such program", nothing.stderr)
         out = self.path("killed.geojson")
         run = subprocess.Popen([wrapper, "-n", "3", PROGRAM, *map(str, self.arguments(out, "--log", "json"))], cwd=self.dir,
                                stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -368,6 +373,27 @@ class Outside(Distributed):
         self.end(run)
         self.end(guest)
         self.assertEqual(sha256(out), self.expected())
+
+    def test_coordinator_killed_and_started_again(self):
+        """Workers from outside wait for it, with what they have found, and go on with it."""
+        out = self.path("out.geojson")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = "tcp://127.0.0.1:%d" % free.getsockname()[1]
+        run, _ = self.coordinate(out, "--listen", address, "--log", "json")
+        worker = self.start("worker", "--connect", address, "--keys", out + ".pantile/worker.key",
+                            env={**os.environ, "PANTILE_TEST_FAULTS": "slow@30:3"})
+        for line in run.stderr:
+            if '"progress"' in line:
+                break
+        run.kill()
+        run.wait(timeout=PATIENCE)
+        again = self.start(*self.arguments(out, "--no-local-worker", "--listen", address, "--resume", "--report",
+                                           self.path("report.json")))
+        self.end(again)
+        self.end(worker)
+        self.assertEqual(sha256(out), self.expected())
+        self.assertGreater(self.told("report.json")["counts"]["resumed"], 0)
 
     def test_in_the_open(self):
         out = self.path("out.geojson")
