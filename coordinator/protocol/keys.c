@@ -341,8 +341,10 @@ pt_status pt_public_keys_load(const char *path, pt_public_key **keys, size_t *co
 {
     int fd = -1;
     char *text = NULL;
+    struct stat about = {0};
     PT_TRY(open_file(path, false, &fd));
-    PT_TRY(read_text(fd, path, LIST_FILE_MAX, &text));
+    bool small = fstat(fd, &about) == 0 && about.st_size < LIST_FILE_MAX;
+    PT_TRY(read_text(fd, path, small ? (size_t)about.st_size : LIST_FILE_MAX, &text));
     key_list list = {0};
     pt_status status = parse_list(text, path, &list);
     pt_free(text);
