@@ -83,7 +83,7 @@ int pt_hoard_scan(pt_hoard *hoard, int port, uint64_t most)
     }
     int ended = 0;
     for (const struct dirent *file = readdir(files); file; file = readdir(files)) {
-        int fd = file->d_name[0] == '.' ? -1 : atoi(file->d_name);
+        int fd = file->d_name[0] == '.' ? -1 : (int)strtol(file->d_name, NULL, 10);
         if (fd >= 0 && pt_connection_is_of(fd, port)) {
             ended += scan_one(hoard, fd, most);
         }

@@ -73,7 +73,7 @@ pt_status pt_job_spec_add_group(pt_job_spec *spec, pt_job_group **out)
 static ProtobufCBinaryData binary(const uint8_t *bytes, size_t size)
 {
     /* Packing only reads. */
-    return (ProtobufCBinaryData){size, (uint8_t *)(uintptr_t)bytes};
+    return (ProtobufCBinaryData){size, (uint8_t *)bytes};
 }
 
 /* Adding zero turns a negative zero, which is equal to zero, into zero. */

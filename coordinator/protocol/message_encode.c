@@ -9,7 +9,7 @@
 static ProtobufCBinaryData binary(const uint8_t *bytes, size_t size)
 {
     /* Packing only reads. */
-    return (ProtobufCBinaryData){size, (uint8_t *)(uintptr_t)bytes};
+    return (ProtobufCBinaryData){size, (uint8_t *)bytes};
 }
 
 static pt_status pack(const ProtobufCMessage *wire, uint8_t **bytes, size_t *size)

@@ -295,7 +295,7 @@ static pt_status bind_hub(zmq_hub *hub, const pt_hub_options *options)
         return pt_zmq_error("listen", options->endpoint);
     }
     if (strncmp(bound, "tcp://", 6) == 0) {
-        hub->port = atoi(strrchr(bound, ':') + 1);
+        hub->port = (int)strtol(strrchr(bound, ':') + 1, NULL, 10);
     } else if (bound[6] != '@' && chmod(bound + 6, 0600) != 0) {
         return pt_zmq_error("keep others out", bound);
     }
