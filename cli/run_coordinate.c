@@ -64,14 +64,14 @@ static pt_status open_control(coordination *c)
 {
     const pt_run_options *o = c->options;
     pt_control_options options = pt_control_defaults();
-    const pt_assembler **assemblers = pt_calloc(c->scenes.count, sizeof *assemblers);
+    pt_assembler **assemblers = pt_calloc(c->scenes.count, sizeof(pt_assembler *));
     if (!assemblers) {
         return PT_NOMEM("the list of assemblers");
     }
     for (size_t g = 0; g < c->scenes.count; g++) {
         assemblers[g] = c->scenes.groups[g].assembler;
     }
-    pt_status status = pt_feed_new(&c->scenes.spec, (pt_assembler *const *)assemblers, FEED_BYTES, &c->feed);
+    pt_status status = pt_feed_new(&c->scenes.spec, assemblers, FEED_BYTES, &c->feed);
     pt_free(assemblers);
     PT_TRY(status);
     options.dispatch.attempts = PT_RUN_ATTEMPTS;

@@ -107,7 +107,7 @@ static pt_status write_coverage(const pt_run_options *o, const pt_run_scenes *sc
     if (!o->coverage) {
         return status;
     }
-    const pt_georef **georefs = pt_calloc(scenes->count, sizeof *georefs);
+    const pt_georef **georefs = pt_calloc(scenes->count, sizeof(pt_georef *));
     if (!georefs) {
         return PT_NOMEM("the coverage layer");
     }

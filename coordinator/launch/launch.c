@@ -14,7 +14,7 @@ enum { RETRY_MS = 5 }; /* between two looks at a collective: far below what a st
 static int number(const char *name)
 {
     const char *text = getenv(name);
-    return text ? atoi(text) : 0;
+    return text ? (int)strtol(text, NULL, 10) : 0;
 }
 
 /* A launcher tells each process how many there are. Slurm's SLURM_NTASKS does not count: it also stands in
