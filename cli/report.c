@@ -143,10 +143,10 @@ static json_t *build(const pt_report_facts *f, json_t *workers)
                      control(f->control), "workers", workers, "seconds", f->seconds, "scenes", scenes(f));
 }
 
-static pt_status save(const pt_run_options *o, const json_t *root)
+static pt_status save(const pt_report_facts *facts, const json_t *root)
 {
     pt_outfile file;
-    PT_TRY(pt_outfile_open(o->report, o->overwrite || o->resume, &file));
+    PT_TRY(pt_outfile_open(facts->job->options->report, facts->replace, &file));
     /* A failed write stays in the stream's error flag, which commit reads. */
     (void)json_dumpf(root, file.stream, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     fputc('\n', file.stream);
@@ -165,7 +165,7 @@ pt_status pt_report_write(const pt_report_facts *facts)
     pt_status status = workers ? pt_ledger_list(facts->ledger, add_tile, workers) : no_memory();
     if (status.code == PT_OK) {
         root = build(facts, workers);
-        status = root ? save(facts->job->options, root) : no_memory();
+        status = root ? save(facts, root) : no_memory();
     }
     json_decref(workers);
     json_decref(root);

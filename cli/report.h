@@ -16,6 +16,7 @@ typedef struct pt_report_facts {
     char backend[128]; /* of the first worker's engine; empty: none seen, or no network */
     int threads;       /* of the same */
     double seconds;    /* of the whole run */
+    bool replace;      /* a report that is there already */
 } pt_report_facts;
 
 /* To options.report; nothing when none is wanted. */

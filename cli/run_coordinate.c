@@ -95,6 +95,18 @@ static pt_status describe_dump(const coordination *c)
                : pt_ok();
 }
 
+/* What lies in the way of a job that was cut off while it put its outputs in place is its own. */
+static bool may_replace(const coordination *c)
+{
+    return c->options->overwrite || c->folder.placing;
+}
+
+static pt_status open_output(coordination *c)
+{
+    PT_TRY(pt_run_output_check(&c->job, may_replace(c)));
+    return pt_run_output_open(&c->job, may_replace(c), &c->writer);
+}
+
 /* Everything that can be refused before hours of work is; and nothing lasting is made before that. */
 static pt_status prepare_job(coordination *c)
 {
@@ -103,16 +115,15 @@ static pt_status prepare_job(coordination *c)
         return pt_error(PT_E_USAGE, "no output named; add -o FILE.geojson (or .gpkg, .fgb, .geojsonl)");
     }
     PT_TRY(pt_job_open(o, &c->job));
-    PT_TRY(pt_run_output_check(&c->job));
     if (!o->resume) {
-        PT_TRY(pt_run_output_open(&c->job, o->overwrite, &c->writer));
+        PT_TRY(open_output(c));
     }
     pt_job_say_model(&c->job);
     PT_TRY(pt_run_scenes_open(&c->job, &c->scenes));
     PT_TRY(describe_dump(c));
     PT_TRY(pt_run_folder_open(o, &c->scenes.spec, &c->folder));
     if (o->resume && !c->folder.finished) {
-        PT_TRY(pt_run_output_open(&c->job, o->overwrite || c->folder.placing, &c->writer));
+        PT_TRY(open_output(c));
     }
     return pt_stop_check();
 }
@@ -233,14 +244,15 @@ static pt_status work(coordination *c)
 /* The job counts as done only when everything that was asked for is in place. */
 static pt_status conclude(coordination *c)
 {
-    PT_TRY(pt_run_output_commit(&c->job, &c->scenes, c->writer, &c->folder));
+    PT_TRY(pt_run_output_commit(&c->job, &c->scenes, c->writer, &c->folder, may_replace(c)));
     pt_run_output_totals(&c->scenes, &c->totals);
     pt_report_facts facts = {.job = &c->job,
                              .scenes = &c->scenes,
                              .totals = &c->totals,
                              .control = &c->seen,
                              .ledger = c->folder.ledger,
-                             .seconds = pt_console_clock() - c->start};
+                             .seconds = pt_console_clock() - c->start,
+                             .replace = may_replace(c)};
     pt_run_watch_met(c->watch, facts.backend, &facts.threads);
     PT_TRY(pt_report_write(&facts));
     return pt_run_folder_finish(&c->folder, c->options->output);

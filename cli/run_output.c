@@ -56,11 +56,9 @@ static pt_status check_apart(const pt_job *job)
     return pt_ok();
 }
 
-pt_status pt_run_output_check(const pt_job *job)
+pt_status pt_run_output_check(const pt_job *job, bool replace)
 {
     const pt_run_options *o = job->options;
-    /* A job that goes on may have put some of them in place before it was cut off. */
-    bool replace = o->overwrite || o->resume;
     PT_TRY(check_apart(job));
     PT_TRY(each_overlay(job, NULL, replace));
     PT_TRY(o->report ? pt_outfile_check(o->report, replace) : pt_ok());
@@ -100,7 +98,8 @@ static pt_status add_tile(void *user, const pt_settlement *s)
                                                      .detections = s->detections});
 }
 
-static pt_status write_coverage(const pt_run_options *o, const pt_run_scenes *scenes, pt_ledger *ledger)
+static pt_status write_coverage(const pt_run_options *o, const pt_run_scenes *scenes, pt_ledger *ledger,
+                                bool replace)
 {
     pt_coverage *coverage = NULL;
     pt_status status = pt_ok();
@@ -114,7 +113,7 @@ static pt_status write_coverage(const pt_run_options *o, const pt_run_scenes *sc
     for (size_t g = 0; g < scenes->count; g++) {
         georefs[g] = &pt_scene_describe(scenes->groups[g].scene)->georef;
     }
-    PT_TRY_OUT(pt_coverage_open(o->coverage, o->overwrite || o->resume, &scenes->spec, georefs, &coverage));
+    PT_TRY_OUT(pt_coverage_open(o->coverage, replace, &scenes->spec, georefs, &coverage));
     PT_TRY_OUT(pt_ledger_list(ledger, add_tile, coverage));
     PT_TRY_OUT(pt_coverage_commit(coverage));
 out:
@@ -124,13 +123,13 @@ out:
 }
 
 pt_status pt_run_output_commit(const pt_job *job, pt_run_scenes *scenes, pt_writer *writer,
-                               pt_run_folder *folder)
+                               pt_run_folder *folder, bool replace)
 {
     const pt_run_options *o = job->options;
     PT_TRY(pt_run_folder_place(folder, o->output));
     PT_TRY(pt_writer_commit(writer));
-    PT_TRY(each_overlay(job, scenes, o->overwrite || o->resume));
-    return write_coverage(o, scenes, folder->ledger);
+    PT_TRY(each_overlay(job, scenes, replace));
+    return write_coverage(o, scenes, folder->ledger, replace);
 }
 
 static void add_totals(pt_assemble_report *to, const pt_assemble_report *r)

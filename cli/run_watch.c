@@ -140,10 +140,12 @@ static pt_status open_metrics(pt_run_watch *watch)
         return pt_ok();
     }
     PT_TRY(pt_metrics_open(watch->options->metrics, look, watch, &watch->metrics));
-    pt_console_line("metrics http://%s/metrics (port %d)", watch->options->metrics,
-                    pt_metrics_port(watch->metrics));
-    PT_INFO("metrics", PT_S("address", watch->options->metrics),
-            PT_I("port", pt_metrics_port(watch->metrics)));
+    const char *address = watch->options->metrics;
+    const char *colon = strrchr(address, ':'); /* a port alone is one of loopback's */
+    int port = pt_metrics_port(watch->metrics);
+    pt_console_line("metrics http://%.*s:%d/metrics", colon ? (int)(colon - address) : 9,
+                    colon ? address : "127.0.0.1", port);
+    PT_INFO("metrics", PT_S("address", address), PT_I("port", port));
     return pt_ok();
 }
 

@@ -183,6 +183,10 @@ class Resumed(Distributed):
             self.assertFalse(os.path.exists(out))
             self.refused(2, [".pantile", "--resume", "--overwrite"], *self.arguments(out))
             self.pantile("verify", out + ".pantile", code=2)
+            picture = self.path("precious.png")  # resuming is no leave to replace what was there before
+            with open(picture, "wb") as file:
+                file.write(b"precious")
+            self.refused(2, ["precious.png", "--overwrite"], *self.arguments(out, "--resume", "--overlay", picture))
             self.pantile(*self.arguments(out, "--resume", "--workers", 2, "--report", self.path("report.json"),
                                          *(("--overwrite",) if number != signal.SIGTERM else ())))
             self.assertEqual(sha256(out), self.expected())
