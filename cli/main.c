@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "engine/engine.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -20,8 +21,22 @@ static void restart_with_fast_blas(char **argv)
     }
 }
 
+/* Started without standard input, output or error, the next file opened would stand in for it, and lines
+ * meant for people would end in a scene, an output, or the pipe of the signals. What is put there instead
+ * fails as a closed one does. */
+static void fill_standard_places(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            (void)open("/dev/null",
+                       fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* takes the lowest: this one */
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_places();
     if (argc > 0) {
         restart_with_fast_blas(argv);
     }

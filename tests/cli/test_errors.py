@@ -1,9 +1,11 @@
 """Bad input by example: one line that names the thing and the remedy, the documented exit code, nothing left behind."""
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
+import time
 
 from osgeo import gdal
 
@@ -194,6 +196,15 @@ class Streams(Case):
         self.assertEqual(done.returncode, 0)
         self.assertEqual(len(features(self.path("out.geojson"))), 1)
 
+    def test_without_standard_streams(self):
+        """Their numbers must not go to files of the program's, where lines for people would end."""
+        scene = write_scene(self.path("scene.tif"), noise(64, 64))
+        truth = write_truth(self.path("truth.gpkg"), [[box(20, 30, 60, 60)]])
+        for closed in ("<&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
+            run = [PROGRAM, "run", scene, "-o", self.path("out.geojson"), "--overwrite", "--engine", "oracle:" + truth]
+            self.assertEqual(subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *run], check=False).returncode, 0, closed)
+            self.assertEqual(len(features(self.path("out.geojson"))), 1)
+
     def test_detect_asks_for_no_crs(self):
         scene = write_scene(self.path("plain.tif"), noise(64, 64), epsg=None)
         done = self.pantile("detect", scene, "-o", self.path("out.json"), "-m", BUILDINGS, "--quiet")
@@ -271,6 +282,28 @@ class Interrupted(Case):
     def test_twice(self):
         code, _ = self.interrupt(signal.SIGINT, signal.SIGTERM, signal.SIGINT)
         self.assertIn(code, (130, 143))
+
+
+    def test_twice_while_nobody_reads_the_lines(self):
+        """A terminal that was stopped: the first signal's thread waits for it, the second ends all the same."""
+        scene = write_scene(self.path("scene.tif"), noise(64, 64))
+        truth = write_truth(self.path("truth.gpkg"), [[box(20, 30, 60, 60)]])
+        reads, writes = os.pipe()
+        with subprocess.Popen([PROGRAM, "run", scene, "-o", self.path("out.geojson"), "--engine", "oracle:" + truth],
+                              stderr=writes, env={**os.environ, "PANTILE_TEST_FAULTS": "slow@0:600"}) as run:
+            while b"workers" not in os.read(reads, 4096):
+                pass
+            os.set_blocking(writes, False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(writes, b"x")
+            os.set_blocking(writes, True)
+            run.send_signal(signal.SIGTERM)
+            time.sleep(0.2)  # the same signal twice at once is one
+            run.send_signal(signal.SIGTERM)
+            self.assertEqual(run.wait(timeout=60), 143)
+        os.close(reads)
+        os.close(writes)
 
 
 class NoSpace(Case):
