@@ -225,8 +225,8 @@ static pt_status start_local(coordination *c)
 static void drain(void *user)
 {
     coordination *c = user;
-    pt_console_line("stopping: tiles at hand are finished, a second signal ends at once");
     pt_control_drain(c->control, false);
+    pt_console_line("stopping: tiles at hand are finished, a second signal ends at once");
 }
 
 static pt_status work(coordination *c)

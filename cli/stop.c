@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 /* A handler may hardly do anything, so it only writes the signal's number into a pipe; a thread reads it and
- * does the rest. (Blocking the signals and waiting with sigwait would not do: libraries start threads before
- * main, OpenBLAS for one, and a signal to the process kills it through any thread that does not block it.) */
+ * does the rest. A second signal ends the process right there: the thread may wait for a terminal that takes
+ * no lines any more. (Blocking the signals and waiting with sigwait would not do: libraries start threads
+ * before main, OpenBLAS for one, and a signal to the process kills it through any thread that does not block
+ * it.) */
 static struct watch {
     pthread_mutex_t lock;
     int signal;
@@ -18,10 +21,15 @@ static struct watch {
     int pipe[2];
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static atomic_int signals; /* that came so far */
+
 static void note_signal(int number)
 {
     int before = errno;
     unsigned char byte = (unsigned char)number;
+    if (atomic_fetch_add(&signals, 1) > 0) {
+        _exit(128 + number);
+    }
     (void)!write(watch.pipe[1], &byte, 1);
     errno = before;
 }
@@ -35,9 +43,6 @@ static void *wait_for_signals(void *user)
             continue;
         }
         pthread_mutex_lock(&watch.lock);
-        if (watch.signal != 0) {
-            _exit(128 + number);
-        }
         watch.signal = number;
         if (watch.stop) {
             watch.stop(watch.user);
