@@ -1,12 +1,15 @@
 #include "coordinator/protocol/endpoint.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static const char tcp[] = "tcp://";
@@ -61,6 +64,41 @@ pt_status pt_endpoint_check(const char *endpoint, bool *exposed)
 bool pt_endpoint_is_ipv6(const char *endpoint)
 {
     return begins(endpoint, "tcp://[");
+}
+
+/* Whether a program listens at the socket. When that cannot be found out, it may. */
+static bool is_in_use(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool refused = fd >= 0 &&
+                   connect(fd, (const struct sockaddr *)(const void *)address, sizeof *address) != 0 &&
+                   errno == ECONNREFUSED;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return !refused;
+}
+
+pt_status pt_endpoint_free(const char *endpoint)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat about;
+    const char *path = begins(endpoint, ipc) ? endpoint + strlen(ipc) : "*";
+    bool named = path[0] != '*' && path[0] != '@'; /* libzmq chooses one that is free; not a file */
+    if (!named || strlen(path) >= sizeof address.sun_path || lstat(path, &about) != 0) {
+        return pt_ok();
+    }
+    if (!S_ISSOCK(about.st_mode)) {
+        return pt_error(PT_E_EXISTS, "cannot listen at %s: a file is in the way; choose another path",
+                        endpoint);
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    return is_in_use(&address)
+               ? pt_error(PT_E_EXISTS,
+                          "cannot listen at %s: another program does; choose another path, or "
+                          "stop it first",
+                          endpoint)
+               : pt_ok();
 }
 
 static bool is_loopback_address(const struct sockaddr *address)

@@ -290,6 +290,7 @@ static pt_status bind_hub(zmq_hub *hub, const pt_hub_options *options)
 {
     char bound[1024];
     size_t length = sizeof bound;
+    PT_TRY(pt_endpoint_free(options->endpoint));
     if (zmq_bind(hub->socket, options->endpoint) != 0 ||
         zmq_getsockopt(hub->socket, ZMQ_LAST_ENDPOINT, bound, &length) != 0) {
         return pt_zmq_error("listen", options->endpoint);

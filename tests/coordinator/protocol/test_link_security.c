@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -220,6 +221,48 @@ static void test_endpoints_are_told(void **state)
     ok(pt_hub_open_local(&hub));
     assert_string_equal(pt_hub_endpoint(hub), "");
     pt_hub_close(&hub);
+}
+
+/* libzmq alone would remove all of these. */
+static void test_ipc_takes_no_path_from_others(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/pantile-ipc-XXXXXX", endpoint[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(endpoint, sizeof endpoint, "ipc://%s/here", folder);
+    const char *path = endpoint + strlen("ipc://");
+    const pt_hub_options options = {.endpoint = endpoint, .message_max = MESSAGE_MAX};
+    pt_hub *hub = NULL, *second = NULL;
+    struct stat about;
+
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "precious", 8), 8);
+    close(fd);
+    assert_int_equal(pt_hub_open_zmq(&options, &hub).code, PT_E_EXISTS);
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_size, 8);
+    assert_int_equal(unlink(path), 0);
+
+    ok(pt_hub_open_zmq(&options, &hub));
+    pt_end *end = open_end(hub, NULL, NULL);
+    assert_int_equal(pt_hub_open_zmq(&options, &second).code, PT_E_EXISTS);
+    say(end, 1);
+    hear(hub, 1);
+    pt_end_close(&end);
+    pt_hub_close(&hub);
+
+    /* What a coordinator that was killed leaves: a socket that nobody listens at. */
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    unlink(path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    close(fd);
+    assert_int_equal(stat(path, &about), 0);
+    ok(pt_hub_open_zmq(&options, &hub));
+    pt_hub_close(&hub);
+    unlink(path);
+    assert_int_equal(rmdir(folder), 0);
 }
 
 static int tcp_connect(const pt_hub *hub)
@@ -514,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_only_the_listed_come_in),
         cmocka_unit_test(test_addresses_are_checked),
         cmocka_unit_test(test_endpoints_are_told),
+        cmocka_unit_test(test_ipc_takes_no_path_from_others),
         cmocka_unit_test(test_strange_connections_change_nothing),
         cmocka_unit_test(test_bad_frames_cost_the_connection),
         cmocka_unit_test(test_larger_frames_are_refused),
