@@ -261,7 +261,7 @@ static pt_status load(int fd, const char *path, pt_key_pair *keys, pt_public_key
     PT_TRY(read_text(fd, path, KEY_FILE_MAX, &text));
     key_file file = {0};
     pt_status status = parse_pair(text, path, &file);
-    explicit_bzero(text, strlen(text));
+    explicit_bzero(text, KEY_FILE_MAX + 1); /* all: parsing has cut it into many texts */
     pt_free(text);
     if (status.code == PT_OK && server && !has_server && !file.server[0]) {
         status = pt_error(PT_E_INPUT,
