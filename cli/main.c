@@ -4,19 +4,35 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-/* An OpenBLAS older than the CPU falls back to slow kernels and reads the cure, an environment variable, as
+static const char threads_name[] = "OPENBLAS_NUM_THREADS";
+
+/* OpenBLAS starts a thread for each core as it is loaded. Nobody here uses them, since the engine shares out
+ * the work itself; and under a small `ulimit -v` they try for ever to get their buffers, while no fork
+ * returns before they have ended. */
+static bool is_cramped(void)
+{
+    struct rlimit limit;
+    return !getenv(threads_name) && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+/* An OpenBLAS older than the CPU falls back to slow kernels. It reads both cures, environment variables, as
  * it is loaded: only a fresh start of the program helps. The engine asks for none once the variable is set,
- * which ends the loop; ours ends it even if that should fail. */
-static void restart_with_fast_blas(char **argv)
+ * which ends the loop; ours ends it even if that should fail. Workers, which this process starts, inherit
+ * them. */
+static void restart_for_blas(char **argv)
 {
     const char *name;
     const char *value;
-    if (getenv("PANTILE_RESTARTED") || !pt_engine_blas_core_fix(&name, &value)) {
+    bool cramped = is_cramped();
+    bool slow = pt_engine_blas_core_fix(&name, &value);
+    (void)setenv(threads_name, "1", 0);
+    if (getenv("PANTILE_RESTARTED") || (!slow && !cramped)) {
         return;
     }
-    if (setenv(name, value, 1) == 0 && setenv("PANTILE_RESTARTED", "1", 1) == 0) {
+    if ((!slow || setenv(name, value, 1) == 0) && setenv("PANTILE_RESTARTED", "1", 1) == 0) {
         execv("/proc/self/exe", argv); /* on failure we go on, only slower: pt_engine_open says so */
     }
 }
@@ -38,7 +54,7 @@ int main(int argc, char **argv)
 {
     fill_standard_places();
     if (argc > 0) {
-        restart_with_fast_blas(argv);
+        restart_for_blas(argv);
     }
     return pt_program(argc, argv);
 }
