@@ -77,6 +77,7 @@ static pt_status open_control(coordination *c)
     options.dispatch.attempts = PT_RUN_ATTEMPTS;
     options.quarantine = c->scenes.spec.output.quarantine;
     options.idle_limit = o->wait;
+    options.expected = c->launch->mpi ? (c->launch->size - o->no_local_worker) * o->workers : 0;
     options.ship_bytes = SHIP_BYTES;
     if (o->ship_pixels) {
         c->pixels.scenes = &c->scenes;

@@ -13,7 +13,7 @@
 struct pt_run_local {
     pthread_t thread;
     pt_run_local_options options;
-    char threads[16];
+    char threads[16], timeout[32];
     const char **arguments; /* owned; the texts are borrowed */
     size_t count;
     atomic_int drain;
@@ -49,6 +49,10 @@ static pt_status make_arguments(pt_run_local *local)
     add(local, "--connect", local->options.endpoint);
     add(local, "--threads", local->threads);
     add(local, "--root", o->root);
+    if (local->options.timeout > 0) {
+        snprintf(local->timeout, sizeof local->timeout, "%g", local->options.timeout);
+        add(local, "--coordinator-timeout", local->timeout);
+    }
     add(local, "--allow-url", "/vsi"); /* the job is the user's own: any address */
     if (o->dump_tiles) {
         add(local, "--dump-tiles", o->dump_tiles);

@@ -24,6 +24,7 @@ typedef struct pt_run_local_options {
     const char *endpoint;        /* borrowed until join */
     const pt_key_pair *keys;     /* borrowed until join; NULL: no encryption */
     const pt_public_key *server; /* borrowed until join; NULL with keys NULL */
+    double timeout;              /* seconds until workers give up a silent coordinator; 0: their default */
     int cores;                   /* that all workers share, unless --threads says another number */
     pt_run_local_ended *ended;   /* may be NULL */
     void *user;

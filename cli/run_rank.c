@@ -4,6 +4,9 @@
 #include "cli/stop.h"
 #include "tiling/base/sha256.h"
 
+/* A coordinator under mpirun never comes back, so its ranks need not wait for long. */
+enum { SILENCE_SECONDS = 120 };
+
 static void drain(void *user)
 {
     pt_run_local_ask(user, PT_RUN_LOCAL_DRAIN);
@@ -21,6 +24,7 @@ static pt_status work(const pt_run_options *options, const pt_launch *launch, co
                                                       .endpoint = invitation->endpoint,
                                                       .keys = secure ? &invitation->worker : NULL,
                                                       .server = secure ? &invitation->server : NULL,
+                                                      .timeout = SILENCE_SECONDS,
                                                       .cores = pt_launch_cores(launch)},
                               &local));
     pt_stop_call(drain, local);

@@ -33,6 +33,8 @@ typedef struct pt_control_options {
     void *pixels_user;
     size_t ship_bytes; /* pixels read and not yet started by a worker, at most */
     double idle_limit; /* seconds without any worker until the job fails (PT_E_STOPPED); 0: for ever */
+    int64_t expected;  /* workers that are known to come (ranks): at the end of a short job those who have not
+                          yet are waited for, as they would look for a coordinator that is gone; 0: none */
 } pt_control_options;
 
 pt_control_options pt_control_defaults(void);

@@ -6,9 +6,21 @@ static void answer(pt_control *c, pt_peer peer, const pt_message *message)
     pt_member *member = pt_roster_peer(&c->roster, peer);
     if (message->type != PT_MSG_BYE) {
         (void)pt_control_bye(c, peer, "the job is over"); /* the end comes, heard or not */
+        if (!member) {
+            (void)pt_control_invite(c, peer); /* counted as one who came */
+        }
     } else if (member) {
         pt_control_forget(c, &member);
     }
+}
+
+/* Until when the hub is listened to: for members to leave, longer for those who have yet to come. */
+static double last_moment(const pt_control *c, double began)
+{
+    int64_t came = c->numbers.joined_workers + c->numbers.refused_workers + (int64_t)c->invited_count;
+    return came < c->options.expected     ? began + PT_LATE_SECONDS
+           : c->roster.count > c->stalled ? began + PT_FAREWELL_SECONDS
+                                          : began;
 }
 
 void pt_control_farewell(pt_control *c, const char *why)
@@ -20,8 +32,8 @@ void pt_control_farewell(pt_control *c, const char *why)
         (void)pt_control_bye(c, c->invited[i], why);
     }
     c->now = c->clock(c->clock_user);
-    double until = c->now + PT_FAREWELL_SECONDS;
-    while (c->roster.count > c->stalled && c->now < until) {
+    double began = c->now;
+    for (double until = last_moment(c, began); c->now < until; until = last_moment(c, began)) {
         pt_peer peer = 0;
         pt_message message = {0};
         bool got = false;

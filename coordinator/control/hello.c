@@ -59,7 +59,7 @@ static size_t find_invited(const pt_control *c, pt_peer peer)
     return i;
 }
 
-static pt_status invite(pt_control *c, pt_peer peer)
+pt_status pt_control_invite(pt_control *c, pt_peer peer)
 {
     if (find_invited(c, peer) == c->invited_count && c->invited_count < PT_MEMBERS_MAX) {
         PT_TRY(pt_grow(&c->invited, &c->invited_capacity, c->invited_count + 1, sizeof *c->invited));
@@ -78,7 +78,7 @@ static void uninvite(pt_control *c, pt_peer peer)
 
 static pt_status send_job(pt_control *c, pt_peer peer)
 {
-    PT_TRY(invite(c, peer));
+    PT_TRY(pt_control_invite(c, peer));
     pt_message message = {.type = PT_MSG_JOB};
     message.as.job.spec = c->spec_bytes; /* lent: the message is not freed */
     message.as.job.size = c->spec_size;

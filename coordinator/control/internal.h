@@ -22,6 +22,7 @@ enum {
 #define PT_PASS_SECONDS 0.005   /* the same in time */
 #define PT_PUBLISH_SECONDS 0.1  /* between two snapshots, while there is anything new */
 #define PT_FAREWELL_SECONDS 1.0 /* for workers to answer BYE */
+#define PT_LATE_SECONDS 20.0    /* for workers that are expected and have not come yet */
 
 /* On its way to the ledger. */
 typedef struct pt_pending {
@@ -105,6 +106,8 @@ pt_status pt_control_say(pt_control *c, pt_peer peer, pt_message_type type);
 pt_status pt_control_bye(pt_control *c, pt_peer peer, const char *why);
 
 /* hello.c */
+/* Notes who is to hear when the job is over without being a member. */
+pt_status pt_control_invite(pt_control *c, pt_peer peer);
 pt_status pt_control_hello(pt_control *c, pt_peer peer, const pt_hello *hello);
 
 /* reply.c: RESULT and FAILED of a member. */

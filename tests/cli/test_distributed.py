@@ -270,6 +270,13 @@ class Ranks(Distributed):
             self.mpirun(ranks, *self.arguments(out))
             self.assertEqual(sha256(out), self.expected(), ranks)
 
+    def test_job_shorter_than_the_start_of_a_rank(self):
+        """Who comes when all is done is told so, and does not look for a coordinator that is gone."""
+        for ranks in (2, 4, 5):
+            done = self.mpirun(ranks, "run", self.scene, "-o", self.path(f"out{ranks}.geojson"), "--engine", "null", "--gsd",
+                               "native")
+            self.assertNotIn("pantile run:", done.stderr)
+
     def test_only_others_work(self):
         out = self.path("out.geojson")
         self.mpirun(3, *self.arguments(out, "--no-local-worker", "--report", self.path("report.json")))
