@@ -213,14 +213,16 @@ static pt_status start_local(coordination *c)
     bool secure = c->door.secure;
     return c->options->no_local_worker
                ? pt_ok()
-               : pt_run_local_start(&(pt_run_local_options){.run = c->options,
-                                                            .endpoint = pt_hub_endpoint(c->door.hub),
-                                                            .keys = secure ? &c->door.worker : NULL,
-                                                            .server = secure ? &c->door.server : NULL,
-                                                            .cores = pt_launch_cores(c->launch),
-                                                            .ended = local_ended,
-                                                            .user = c},
-                                    &c->local);
+               : pt_run_local_start(
+                     &(pt_run_local_options){.run = c->options,
+                                             .endpoint = pt_hub_endpoint(c->door.hub),
+                                             .keys = secure ? &c->door.worker : NULL,
+                                             .server = secure ? &c->door.server : NULL,
+                                             .cores = pt_launch_cores(c->launch),
+                                             .first_device = pt_run_local_device(c->options, c->launch),
+                                             .ended = local_ended,
+                                             .user = c},
+                     &c->local);
 }
 
 static void drain(void *user)

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -21,6 +22,12 @@ struct pt_run_local {
     int over; /* eventfd: no worker is left, and status is set */
     pt_status status;
 };
+
+int pt_run_local_device(const pt_run_options *options, const pt_launch *launch)
+{
+    return pt_supervise_first_device(getenv("CUDA_VISIBLE_DEVICES"), launch->local_rank, launch->local_size,
+                                     (int)options->workers);
+}
 
 int pt_run_local_threads(const pt_run_options *options, int cores)
 {
@@ -83,6 +90,7 @@ static void *supervise(void *user)
     options.arguments = local->arguments;
     options.argument_count = local->count;
     options.workers = (int)local->options.run->workers;
+    options.first_device = local->options.first_device;
     options.keys = local->options.keys;
     options.server = local->options.server;
     options.drain = &local->drain;

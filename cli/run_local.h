@@ -6,6 +6,7 @@
 #define PANTILE_CLI_RUN_LOCAL_H
 
 #include "cli/run_options.h"
+#include "coordinator/launch/launch.h"
 #include "coordinator/protocol/keys.h"
 
 typedef struct pt_run_local pt_run_local;
@@ -26,6 +27,7 @@ typedef struct pt_run_local_options {
     const pt_public_key *server; /* borrowed until join; NULL with keys NULL */
     double timeout;              /* seconds until workers give up a silent coordinator; 0: their default */
     int cores;                   /* that all workers share, unless --threads says another number */
+    int first_device;            /* as a supervisor's; -1: devices are left alone */
     pt_run_local_ended *ended;   /* may be NULL */
     void *user;
 } pt_run_local_options;
@@ -37,6 +39,9 @@ void pt_run_local_ask(pt_run_local *local, pt_run_local_wish wish);
 pt_status pt_run_local_wait(pt_run_local *local, double seconds);
 /* Kills what is left, waits and frees; NULL is fine. */
 void pt_run_local_join(pt_run_local **local);
+
+/* The first_device of this rank, so that no two workers of a host share one. */
+int pt_run_local_device(const pt_run_options *options, const pt_launch *launch);
 
 /* Threads of each worker. */
 int pt_run_local_threads(const pt_run_options *options, int cores);

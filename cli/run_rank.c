@@ -25,7 +25,8 @@ static pt_status work(const pt_run_options *options, const pt_launch *launch, co
                                                       .keys = secure ? &invitation->worker : NULL,
                                                       .server = secure ? &invitation->server : NULL,
                                                       .timeout = SILENCE_SECONDS,
-                                                      .cores = pt_launch_cores(launch)},
+                                                      .cores = pt_launch_cores(launch),
+                                                      .first_device = pt_run_local_device(options, launch)},
                               &local));
     pt_stop_call(drain, local);
     pt_status status = pt_run_local_wait(local, -1);

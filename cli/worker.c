@@ -161,6 +161,8 @@ static pt_status supervise(crew *c)
     options.arguments = c->arguments;
     options.argument_count = c->count;
     options.workers = (int)c->settings.workers;
+    options.first_device =
+        pt_supervise_first_device(getenv("CUDA_VISIBLE_DEVICES"), 0, 1, (int)c->settings.workers);
     options.keys = c->settings.keys ? &c->keys : NULL;
     options.server = c->settings.keys ? &c->server : NULL;
     options.drain = &c->drain;

@@ -49,6 +49,16 @@ pt_status pt_device_choose(const char *list, int n, char *out, size_t size)
     return pt_ok();
 }
 
+int pt_supervise_first_device(const char *visible, int rank, int ranks, int workers)
+{
+    int64_t listed = visible && visible[0] ? 1 : 0;
+    for (const char *c = listed ? visible : ""; *c; c++) {
+        listed += *c == ',';
+    }
+    bool enough = listed > 1 && (int64_t)ranks * workers <= listed;
+    return enough ? rank * workers : -1;
+}
+
 static pt_status make_arguments(const pt_supervise_options *o, const char *slot, plan *p)
 {
     size_t n = 0;

@@ -52,6 +52,12 @@ typedef struct pt_supervise_options {
 
 pt_supervise_options pt_supervise_defaults(void);
 
+/* The first_device of a supervisor that is number `rank` of `ranks` on its host and starts `workers`, so that
+ * all of the host's workers have devices of their own: -1 when `visible` (what CUDA_VISIBLE_DEVICES says;
+ * NULL: it is not set) does not list enough for that. A launcher that gives each rank its own single device
+ * is left alone. */
+int pt_supervise_first_device(const char *visible, int rank, int ranks, int workers);
+
 typedef struct pt_supervise_report {
     int64_t started, died, killed; /* killed: for hanging, and counted as died too */
     int done, refused, lost, given_up;

@@ -342,6 +342,25 @@ static void test_devices(void **state)
     assert_int_equal(pt_device_choose("1,,2", 1, device, sizeof device).code, PT_E_USAGE);
 }
 
+/* All workers of a host have devices of their own, or all see what there is. */
+static void test_first_device(void **state)
+{
+    (void)state;
+    bool taken[4] = {false};
+    for (int rank = 0; rank < 2; rank++) {
+        int first = pt_supervise_first_device("0,1,GPU-2,3", rank, 2, 2);
+        for (int worker = 0; worker < 2; worker++) {
+            assert_in_range(first + worker, 0, 3);
+            assert_false(taken[first + worker]);
+            taken[first + worker] = true;
+        }
+    }
+    assert_int_equal(pt_supervise_first_device("0,1,2", 1, 2, 2), -1); /* one too few */
+    assert_int_equal(pt_supervise_first_device("5", 0, 1, 1), -1);     /* its only one is its own */
+    assert_int_equal(pt_supervise_first_device("", 0, 1, 1), -1);
+    assert_int_equal(pt_supervise_first_device(NULL, 0, 1, 1), -1);
+}
+
 /* The supervisor is killed: its child must not stay behind. */
 static void test_no_orphans(void **state)
 {
@@ -413,6 +432,7 @@ int main(int argc, char **argv)
         TEST(test_draining_early),
         TEST(test_what_is_inherited),
         TEST(test_devices),
+        TEST(test_first_device),
         TEST(test_no_orphans),
         TEST(test_what_cannot_be_started),
     };
