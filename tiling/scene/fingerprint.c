@@ -169,6 +169,25 @@ static bool is_vrt(const char *name)
     return GDALIdentifyDriverEx(name, GDAL_OF_RASTER, vrt, NULL) != NULL;
 }
 
+/* GTIFF_DIR:2:name */
+static const char *file_of(const char *name)
+{
+    const char *end = strncmp(name, "GTIFF_DIR:", 10) == 0 ? strrchr(name, ':') : NULL;
+    return end ? end + 1 : name;
+}
+
+/* What GDAL's lists of files leave out. */
+static pt_status add_named(void *list, const char *name)
+{
+    const char *file = file_of(name);
+    bool is_folder = false;
+    uint64_t size = 0;
+    if (!pt_gdal_stat(file, &is_folder, &size)) {
+        return pt_error(PT_E_INPUT, "%.200s: named in a VRT, but no file; name the file itself there", name);
+    }
+    return add_file(list, file);
+}
+
 static pt_status list_files(const pt_scene *scene, listing *l)
 {
     PT_TRY(add_dataset(l, scene->name, scene));
@@ -176,6 +195,7 @@ static pt_status list_files(const pt_scene *scene, listing *l)
     for (size_t i = 0; i < l->count; i++) {
         if (is_vrt(l->names[i])) {
             PT_TRY(add_dataset(l, l->names[i], scene));
+            PT_TRY(pt_scene_named(l->names[i], add_named, l));
         }
     }
     return pt_ok();

@@ -93,6 +93,11 @@ const pt_scene_info *pt_scene_describe(const pt_scene *scene); /* valid until cl
 typedef pt_status pt_scene_file_sink(void *user, const char *name);
 pt_status pt_scene_files(const pt_scene *scene, pt_scene_file_sink *sink, void *user);
 
+/* Every name that a VRT gives to what it reads, and those that VRTs among them give, from their text alone:
+ * told before anything of that name is opened, so that a sink's failure keeps it closed. A name may come
+ * twice, and need not be a file's ("vrt://...", XML). Nothing for other files. */
+pt_status pt_scene_named(const char *path, pt_scene_file_sink *sink, void *user);
+
 /* Tells scenes apart by what their files hold: SHA-256 over size and samples (both ends, and places spread
  * evenly between them) of each of pt_scene_files. Names, folders and times do not matter, nor do GDAL's own
  * notes (.aux.xml), which it may write when asked for statistics. It is no proof that every byte is the same.

@@ -148,6 +148,7 @@ static size_t before_name(const char *path)
 
 pt_status pt_access_check(const pt_worker_access *access, const char *what, const char *name)
 {
+    name += before_name(name);
     return is_url(name) ? check_url(access, what, name) : check_file(access, what, name);
 }
 

@@ -240,6 +240,7 @@ static pt_status open_scene(pt_worker_job *job, const pt_job_group *group)
     }
     for (size_t i = 0; i < group->path_count; i++) {
         PT_TRY_OUT(pt_access_resolve(&job->access, "scene", group->paths[i], &paths[i]));
+        PT_TRY_OUT(pt_scene_named(paths[i], check_behind, &job->access));
     }
     PT_TRY_OUT(resolve_aoi(job, &aoi));
     pt_scene_options options = pt_worker_scene_options(job->spec, group, aoi);

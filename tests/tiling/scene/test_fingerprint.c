@@ -250,6 +250,71 @@ static void files_are_listed_in_order(void **state)
     pt_scene_close(&scene);
 }
 
+static void put_text(const char *path, const char *text)
+{
+    VSILFILE *file = VSIFOpenL(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(VSIFWriteL(text, 1, strlen(text), file), strlen(text));
+    VSIFCloseL(file);
+}
+
+/* A mask band's file, which GDAL does not list, and one that is chosen by a prefix. */
+static const char hiding[] =
+    "<VRTDataset rasterXSize='100' rasterYSize='100'><VRTRasterBand dataType='Byte' band='1'><SimpleSource>"
+    "<SourceFilename>GTIFF_DIR:1:/vsimem/print/left.tif</SourceFilename></SimpleSource></"
+    "VRTRasterBand><MaskBand>"
+    "<VRTRasterBand dataType='Byte'><SimpleSource><SourceFilename "
+    "relativeToVRT='1'>right.tif</SourceFilename>"
+    "</SimpleSource></VRTRasterBand></MaskBand></VRTDataset>";
+
+static void names_in_vrts_are_told(void **state)
+{
+    (void)state;
+    piece("/vsimem/print/left.tif", 0, 1);
+    piece("/vsimem/print/right.tif", 90, 2);
+    put_text("/vsimem/print/hiding.vrt", hiding);
+    put_text("/vsimem/print/around.vrt",
+             "<VRTDataset><SourceFilename relativeToVRT='1'>hiding.vrt</SourceFilename></VRTDataset>");
+    names n = {""};
+    assert_int_equal(pt_scene_named("/vsimem/print/around.vrt", add_name, &n).code, PT_E_STOPPED);
+    assert_string_equal(n.text, "/vsimem/print/hiding.vrt /vsimem/print/right.tif ");
+    n.text[0] = '\0';
+    assert_int_equal(pt_scene_named("/vsimem/print/left.tif", add_name, &n).code, PT_OK);
+    assert_int_equal(pt_scene_named("/vsimem/print/nowhere.tif", add_name, &n).code, PT_OK);
+    assert_string_equal(n.text, "");
+    put_text("/vsimem/print/broken.vrt", "<VRTDataset><oh");
+    assert_int_equal(pt_scene_named("/vsimem/print/broken.vrt", add_name, &n).code, PT_E_INPUT);
+    put_text("/vsimem/print/round.vrt",
+             "<VRTDataset><SourceFilename relativeToVRT='1'>round.vrt</SourceFilename>"
+             "</VRTDataset>");
+    assert_int_equal(pt_scene_named("/vsimem/print/round.vrt", add_name, &n).code, PT_E_INPUT);
+    for (long after = 0;; after++) {
+        pt_alloc_fail_after(after);
+        n.text[0] = '\0';
+        pt_status status = pt_scene_named("/vsimem/print/around.vrt", add_name, &n);
+        pt_alloc_fail_after(-1);
+        if (status.code == PT_E_STOPPED) {
+            assert_true(after > 3);
+            break;
+        }
+        assert_int_equal(status.code, PT_E_NOMEM);
+    }
+}
+
+static void hidden_changes_show(void **state)
+{
+    (void)state;
+    piece("/vsimem/print/left.tif", 0, 1);
+    piece("/vsimem/print/right.tif", 0, 2);
+    put_text("/vsimem/print/hiding.vrt", hiding);
+    print a = print_of("/vsimem/print/hiding.vrt");
+    piece("/vsimem/print/right.tif", 0, 3);
+    print b = print_of("/vsimem/print/hiding.vrt");
+    assert_false(same(a, b));
+    piece("/vsimem/print/left.tif", 0, 4);
+    assert_false(same(b, print_of("/vsimem/print/hiding.vrt")));
+}
+
 static void out_of_memory(void **state)
 {
     (void)state;
@@ -280,6 +345,8 @@ int main(void)
         cmocka_unit_test(a_file_that_went_away_is_named),
         cmocka_unit_test(layers_have_the_digest_of_their_bytes),
         cmocka_unit_test(files_are_listed_in_order),
+        cmocka_unit_test(names_in_vrts_are_told),
+        cmocka_unit_test(hidden_changes_show),
         cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

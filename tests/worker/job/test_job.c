@@ -295,6 +295,62 @@ static void test_what_a_vrt_names(void **state)
     rmdir(real);
 }
 
+static void write_file(const char *folder, const char *name, const char *text);
+
+/* By names that GDAL's list of a VRT's files leaves out. */
+static void test_what_a_vrt_hides(void **state)
+{
+    (void)state;
+    static const char *const sources[] = {
+        "<MaskBand><VRTRasterBand dataType='Byte'><SimpleSource><SourceFilename>%s</SourceFilename>"
+        "</SimpleSource></VRTRasterBand></MaskBand>",
+        "<VRTRasterBand dataType='Byte' "
+        "band='1'><SimpleSource><SourceFilename>GTIFF_DIR:1:%s</SourceFilename>"
+        "</SimpleSource></VRTRasterBand>",
+        "<VRTRasterBand dataType='Byte' "
+        "band='1'><SimpleSource><SourceFilename>vrt://%s?bands=1</SourceFilename>"
+        "</SimpleSource></VRTRasterBand>",
+        "<VRTRasterBand dataType='Byte' band='1'><SimpleSource><SourceFilename>&lt;VRTDataset&gt;%s"
+        "</SourceFilename></SimpleSource></VRTRasterBand>",
+    };
+    char base[] = "job-XXXXXX", real[PATH_MAX], root[PATH_MAX + 32], inside[PATH_MAX + 64];
+    char outside[PATH_MAX + 32], named[2 * PATH_MAX], text[3 * PATH_MAX];
+    assert_non_null(mkdtemp(base));
+    assert_non_null(realpath(base, real));
+    snprintf(root, sizeof root, "%s/root", real);
+    mkdir(root, 0700);
+    snprintf(inside, sizeof inside, "%s/scene.tif", root);
+    snprintf(outside, sizeof outside, "%s/outside.tif", real);
+    raster r = utm_raster(outside, 64, 64, 3);
+    raster_make(&r);
+    r = utm_raster(inside, 64, 64, 3);
+    raster_make(&r);
+    const char *const path[] = {inside};
+    pt_job_spec spec = fixture_spec(path, 1, truth);
+    pt_worker_access access = fixture_access();
+    access.root = root;
+    assert_int_equal(pt_job_spec_set_text(&spec.groups[0].paths[0], "outer.vrt").code, PT_OK);
+    write_file(
+        root, "outer.vrt",
+        "<VRTDataset rasterXSize='64' rasterYSize='64'><VRTRasterBand dataType='Byte' band='1'><SimpleSource>"
+        "<SourceFilename relativeToVRT='1'>inner.vrt</SourceFilename></SimpleSource></VRTRasterBand>"
+        "</VRTDataset>");
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        snprintf(named, sizeof named, sources[i], outside);
+        snprintf(text, sizeof text, "<VRTDataset rasterXSize='64' rasterYSize='64'>%s</VRTDataset>", named);
+        write_file(root, "inner.vrt", text);
+        refused(&spec, &access, "scene", i < 2 ? "outside of this worker's root" : "see --root");
+    }
+    pt_job_spec_fini(&spec);
+    static const char *const made[] = {"root/outer.vrt", "root/inner.vrt", "root/scene.tif", "outside.tif"};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        snprintf(text, sizeof text, "%s/%s", real, made[i]);
+        assert_int_equal(unlink(text), 0);
+    }
+    rmdir(root);
+    rmdir(real);
+}
+
 static void write_file(const char *folder, const char *name, const char *text)
 {
     char path[PATH_MAX];
@@ -385,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_the_range_is_given),
         cmocka_unit_test(test_the_area_of_interest),
         cmocka_unit_test(test_what_a_vrt_names),
+        cmocka_unit_test(test_what_a_vrt_hides),
         cmocka_unit_test(test_digests_of_engines),
         cmocka_unit_test(test_faults_are_not_for_networks),
         cmocka_unit_test(test_bad_arguments_and_memory),
