@@ -71,6 +71,9 @@ static pt_status quarantine(pt_control *c, const pt_dispatch_action *a, const pt
 {
     pt_member *m = pt_roster_worker(&c->roster, a->worker);
     pt_status why = explain(a, at_hand);
+    if (!pt_control_is_of_tile(why.code)) {
+        return why;
+    }
     if (!c->options.quarantine) {
         return pt_context(why, "tile %lld", (long long)a->tile);
     }

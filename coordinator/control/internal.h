@@ -113,6 +113,7 @@ pt_status pt_control_hello(pt_control *c, pt_peer peer, const pt_hello *hello);
 /* reply.c: RESULT and FAILED of a member. */
 pt_status pt_control_result(pt_control *c, pt_member *member, pt_message *message);
 pt_status pt_control_failed(pt_control *c, pt_member *member, pt_message *message);
+bool pt_control_is_of_tile(pt_code code);
 pt_status pt_control_tile_failed(pt_control *c, pt_worker worker, pt_result *result);
 
 /* act.c: an event for the scheduler, and what it wants done. */

@@ -40,7 +40,7 @@ pt_status pt_control_welcome(pt_control *c, pt_peer peer, const pt_hello *h)
     }
     PT_TRY(pt_roster_add(&c->roster, peer, ++c->next_worker, h->instance, &m));
     describe(m, h);
-    m->heard = c->now;
+    m->joined = m->heard = c->now;
     c->numbers.joined_workers++;
     PT_INFO("a worker joined", PT_S("worker", m->name), PT_S("backend", m->backend),
             PT_I("threads", m->threads), PT_I("workers", c->roster.count));

@@ -3,10 +3,12 @@
 
 #include <string.h>
 
-/* The scheduler hears how long a tile took, which decides when others count as slow. */
-static double seconds_of(const pt_result *r)
+/* The scheduler hears how long a tile took, which decides when others count as slow or dead: not longer than
+ * the worker has been here, whatever it says. */
+static double seconds_of(const pt_control *c, const pt_member *member, const pt_result *r)
 {
-    return r->read_seconds + r->infer_seconds;
+    double here = c->now - member->joined, said = r->read_seconds + r->infer_seconds;
+    return said < here ? said : here;
 }
 
 static void note_speed(pt_member *member, double seconds)
@@ -60,7 +62,7 @@ pt_status pt_control_result(pt_control *c, pt_member *member, pt_message *messag
             return pt_control_expel(c, &member, status.message);
         }
         PT_TRY(status);
-        note_speed(member, seconds_of(r));
+        note_speed(member, seconds_of(c, member, r));
     }
     uint64_t digest =
         pt_result_digest(r->outcome, r->capped, message->as.result.payload, message->as.result.size);
@@ -70,7 +72,7 @@ pt_status pt_control_result(pt_control *c, pt_member *member, pt_message *messag
                                                .tile = r->tile,
                                                .attempt = r->attempt,
                                                .digest = digest,
-                                               .seconds = seconds_of(r)},
+                                               .seconds = seconds_of(c, member, r)},
                            (pt_at_hand){.result = r,
                                         .payload = &message->as.result.payload,
                                         .size = message->as.result.size,
@@ -78,19 +80,19 @@ pt_status pt_control_result(pt_control *c, pt_member *member, pt_message *messag
                                         .detections = detections});
 }
 
-/* A tile's fault, or one that another try may cure; any other is a fault of the whole job. */
-static bool is_of_tile(pt_code code)
+/* A tile's fault, or one that another try may cure. Any other may be the worker's own, whose disk is full or
+ * whose folder is another: it is a fault of the whole job once nobody can do the tile. */
+bool pt_control_is_of_tile(pt_code code)
 {
     return code == PT_E_READ || code == PT_E_TILE || code == PT_E_NOMEM || code == PT_E_STOPPED;
 }
 
 pt_status pt_control_tile_failed(pt_control *c, pt_worker worker, pt_result *r)
 {
-    if (!is_of_tile(r->status.code)) {
-        return r->status;
-    }
-    PT_INFO("a tile failed on a worker", PT_I("tile", r->tile), PT_I("attempt", r->attempt),
-            PT_S("reason", r->status.message));
+    const pt_member *m = pt_roster_worker(&c->roster, worker);
+    pt_log_level level = pt_control_is_of_tile(r->status.code) ? PT_LOG_INFO : PT_LOG_WARN;
+    PT_LOG(level, "a tile failed on a worker", PT_S("worker", m ? m->name : ""), PT_I("tile", r->tile),
+           PT_I("attempt", r->attempt), PT_S("reason", r->status.message));
     return pt_control_step(c,
                            (pt_dispatch_event){.kind = PT_EVENT_FAILED,
                                                .worker = worker,
@@ -109,8 +111,5 @@ pt_status pt_control_failed(pt_control *c, pt_member *member, pt_message *messag
     }
     r->outcome = PT_TILE_FAILED;
     pt_control_arrived(c, member, r->tile);
-    if (pt_control_settled(c, r->tile) && !is_of_tile(r->status.code)) {
-        r->status.code = PT_E_READ; /* too late to matter: only to be acknowledged */
-    }
     return pt_control_tile_failed(c, member->worker, r);
 }

@@ -30,7 +30,7 @@ typedef struct pt_member {
     bool stalled;  /* given up for standing still: the scheduler knows it no longer */
     int credit, held;
     uint64_t progress; /* as it last beat */
-    double heard;
+    double joined, heard;
     int64_t tiles;       /* settled by it */
     double tile_seconds; /* mean of its last tiles, the latest weigh most */
     pt_shipment shipments[PT_HELD_MAX];

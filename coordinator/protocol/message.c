@@ -4,7 +4,8 @@
 
 /* Far above any scene's, far below what sums could overflow. */
 static const int64_t tiles_max = INT64_C(1) << 48;
-enum { SECONDS_MAX = 3600 }; /* between heartbeats */
+enum { SECONDS_MAX = 3600 };                /* between heartbeats */
+static const double tile_seconds_max = 1e9; /* 30 years; sums stay finite */
 
 const char *pt_message_name(pt_message_type type)
 {
@@ -93,7 +94,8 @@ static pt_status check_result(const pt_message *message)
     if (r->status.code < PT_OK || r->status.code > PT_E_INTERNAL || (r->status.code != PT_OK) != failed) {
         return wrong("status");
     }
-    if (!pt_number_in(r->read_seconds, 0, INFINITY) || !pt_number_in(r->infer_seconds, 0, INFINITY)) {
+    if (!pt_number_in(r->read_seconds, 0, tile_seconds_max) ||
+        !pt_number_in(r->infer_seconds, 0, tile_seconds_max)) {
         return wrong("time");
     }
     bool has = message->as.result.size > 0;

@@ -341,6 +341,26 @@ static void test_other_failures_end_the_job(void **state)
     }
 }
 
+static pt_status fatal_at_first(int64_t tile, int attempt)
+{
+    return attempt == 1 ? fatal(tile, attempt) : pt_ok();
+}
+
+/* One worker whose folder is another, or whose disk is full, is not the end for the others. */
+static void test_a_fault_of_one_worker_is_cured_by_another(void **state)
+{
+    (void)state;
+    world_options options = world_defaults(17, 2);
+    options.story = fatal_at_first;
+    fatal_code = PT_E_INPUT;
+    job j;
+    job_open(&j, play_folder, false);
+    outcome o = play(&j, &options);
+    assert_int_equal(o.status.code, PT_OK);
+    job_check(&j, NULL);
+    job_close(&j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +383,7 @@ int main(void)
         cmocka_unit_test_teardown(test_tiles_that_fail, play_clear),
         cmocka_unit_test_teardown(test_failing_tiles_fail_the_job, play_clear),
         cmocka_unit_test_teardown(test_other_failures_end_the_job, play_clear),
+        cmocka_unit_test_teardown(test_a_fault_of_one_worker_is_cured_by_another, play_clear),
     };
     pt_log_setup(PT_LOG_ERROR, PT_LOG_TEXT);
     return cmocka_run_group_tests(tests, play_begin, play_end);

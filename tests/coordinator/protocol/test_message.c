@@ -262,6 +262,7 @@ static void test_bad_fields_are_named(void **state)
     REFUSE(PT_MSG_RESULT, 0, m.as.result.result.outcome = PT_TILE_EMPTY, "instances");
     REFUSE(PT_MSG_RESULT, 1, m.as.result.result.read_seconds = INFINITY, "time");
     REFUSE(PT_MSG_RESULT, 1, m.as.result.result.infer_seconds = -1, "time");
+    REFUSE(PT_MSG_RESULT, 1, m.as.result.result.infer_seconds = 1e308, "time");
     REFUSE(PT_MSG_RESULT, 0, m.as.result.result.instances = sample_instances(1, 9, false), "not encoded");
     REFUSE(PT_MSG_FAILED, 1, m.as.result.result.outcome = PT_TILE_DONE, "outcome");
     REFUSE(PT_MSG_FAILED, 1, m.as.result.result.status.code = PT_OK, "status");
