@@ -46,9 +46,9 @@ static void add(pt_run_local *local, const char *name, const char *value)
 
 static pt_status make_arguments(pt_run_local *local)
 {
-    enum { ARGUMENTS = 20 };
+    enum { FIXED = 20 };
     const pt_run_options *o = local->options.run;
-    local->arguments = pt_calloc(ARGUMENTS, sizeof *local->arguments);
+    local->arguments = pt_calloc(FIXED + 2 * o->drivers.count, sizeof *local->arguments);
     if (!local->arguments) {
         return PT_NOMEM("the workers' arguments");
     }
@@ -61,6 +61,9 @@ static pt_status make_arguments(pt_run_local *local)
         add(local, "--coordinator-timeout", local->timeout);
     }
     add(local, "--allow-url", "/vsi"); /* the job is the user's own: any address */
+    for (size_t i = 0; i < o->drivers.count; i++) {
+        add(local, "--driver", o->drivers.items[i]);
+    }
     if (o->dump_tiles) {
         add(local, "--dump-tiles", o->dump_tiles);
     }

@@ -31,6 +31,8 @@ static const pt_option worker_table[] = {
      .help = "folder that stands for the coordinator's --root; no file outside is opened [/]"},
     {.name = "allow-url", .value = "PREFIX", .kind = PT_OPTION_TEXTS, .offset = AT(urls), .words = "",
      .help = "open what the job names below this address, such as /vsis3/bucket/; /vsi for any; repeatable [none]"},
+    {.name = "driver", .value = "NAME", .kind = PT_OPTION_TEXTS, .offset = AT(drivers), .words = "", .rare = true,
+     .help = "let the job use one more GDAL driver, as its run's --driver asks; repeatable"},
     {.name = "model", .letter = 'm', .value = "FILE", .kind = PT_OPTION_TEXT, .offset = AT(model),
      .help = "a model file of this machine, in place of the path that the job names; must be the same file"},
     {.name = "workers", .letter = 'w', .value = "N", .kind = PT_OPTION_INTEGER, .offset = AT(workers), .least = 1,
@@ -99,7 +101,7 @@ static pt_status make_arguments(crew *c)
 {
     enum { FIXED = 24 };
     const pt_worker_settings *s = &c->settings;
-    c->arguments = pt_calloc(FIXED + 2 * s->urls.count, sizeof *c->arguments);
+    c->arguments = pt_calloc(FIXED + 2 * (s->urls.count + s->drivers.count), sizeof *c->arguments);
     if (!c->arguments) {
         return PT_NOMEM("the workers' arguments");
     }
@@ -112,6 +114,9 @@ static pt_status make_arguments(crew *c)
     add(c, "--coordinator-timeout", c->timeout);
     for (size_t i = 0; i < s->urls.count; i++) {
         add(c, "--allow-url", s->urls.items[i]);
+    }
+    for (size_t i = 0; i < s->drivers.count; i++) {
+        add(c, "--driver", s->drivers.items[i]);
     }
     if (c->model) {
         add(c, "--model", c->model);
@@ -205,6 +210,7 @@ static void dispose(crew *c)
     pt_free(c->model);
     pt_free(c->arguments);
     pt_texts_fini(&c->settings.urls);
+    pt_texts_fini(&c->settings.drivers);
 }
 
 static int run_command(const pt_command *command, int argc, char **argv)

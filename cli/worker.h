@@ -7,7 +7,7 @@
 
 typedef struct pt_worker_settings {
     const char *connect, *keys, *root, *model, *dump_tiles, *slot;
-    pt_texts urls;
+    pt_texts urls, drivers;
     int64_t workers, threads, credit, beat_fd, keys_fd;
     double coordinator_timeout;
     bool no_scene, insecure, help;

@@ -22,6 +22,7 @@ static const pt_option child_table[] = {
     {.name = "connect", .value = "URL", .kind = PT_OPTION_TEXT, .offset = AT(connect), .help = ""},
     {.name = "root", .value = "DIR", .kind = PT_OPTION_TEXT, .offset = AT(root), .help = ""},
     {.name = "allow-url", .value = "PREFIX", .kind = PT_OPTION_TEXTS, .offset = AT(urls), .help = ""},
+    {.name = "driver", .value = "NAME", .kind = PT_OPTION_TEXTS, .offset = AT(drivers), .help = ""},
     {.name = "model", .value = "FILE", .kind = PT_OPTION_TEXT, .offset = AT(model), .help = ""},
     {.name = "dump-tiles", .value = "DIR", .kind = PT_OPTION_TEXT, .offset = AT(dump_tiles), .help = ""},
     {.name = "threads", .value = "N", .kind = PT_OPTION_INTEGER, .offset = AT(threads), .least = 1, .most = 1024, .help = ""},
@@ -117,6 +118,8 @@ static pt_status settle_options(const pt_worker_settings *s, heart *h, pt_worker
     o.access = (pt_worker_access){.root = s->root,
                                   .urls = s->urls.items,
                                   .url_count = s->urls.count,
+                                  .drivers = s->drivers.items,
+                                  .driver_count = s->drivers.count,
                                   .model = s->model,
                                   .dump = s->dump_tiles,
                                   .threads = (int)s->threads,
@@ -186,6 +189,7 @@ static int run_command(const pt_command *command, int argc, char **argv)
     }
     pt_texts_fini(&none);
     pt_texts_fini(&settings.urls);
+    pt_texts_fini(&settings.drivers);
     return code_of(how, status);
 }
 

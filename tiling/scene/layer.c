@@ -151,13 +151,17 @@ static pt_status add_layer(loader *l, OGRLayerH layer, const pt_gdal_log *log)
     return status;
 }
 
+/* Formats that are their own file and no more: others name databases, servers and other files, which a worker
+ * would open outside its root. */
 static pt_status open_vector(const char *path, GDALDatasetH *out)
 {
+    static const char *const drivers[] = {"GPKG",       "GeoJSON",        "GeoJSONSeq",
+                                          "FlatGeobuf", "ESRI Shapefile", NULL};
     char *name = pt_gdal_name(path);
     if (!name) {
         return PT_NOMEM("a file name");
     }
-    GDALDatasetH dataset = GDALOpenEx(name, GDAL_OF_VECTOR | GDAL_OF_READONLY, NULL, NULL, NULL);
+    GDALDatasetH dataset = GDALOpenEx(name, GDAL_OF_VECTOR | GDAL_OF_READONLY, drivers, NULL, NULL);
     bool is_folder = false;
     uint64_t bytes = 0;
     bool missing = pt_gdal_is_local(name) && !pt_gdal_stat(name, &is_folder, &bytes);

@@ -2,8 +2,11 @@
 
 #include "worker/job/access.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct pt_worker_job {
     const pt_job_spec *spec; /* borrowed */
@@ -62,6 +65,26 @@ static pt_status find_engine(pt_worker_job *job)
     return pt_access_resolve(&job->access, what, spec->engine.path, &job->engine_path);
 }
 
+/* The folder is below the root; a link in it need not lead there. */
+static pt_status check_replay(const pt_worker_job *job)
+{
+    DIR *dir = opendir(job->engine_path);
+    if (!dir) {
+        return pt_error(PT_E_INPUT, "%s: %s", job->engine_path, strerror(errno));
+    }
+    pt_status status = pt_ok();
+    for (const struct dirent *entry; status.code == PT_OK && (entry = readdir(dir)) != NULL;) {
+        const char *ending = strrchr(entry->d_name, '.');
+        if (ending && strcmp(ending, ".json") == 0) {
+            char *path = pt_asprintf("%s/%s", job->engine_path, entry->d_name);
+            status = path ? pt_access_check(&job->access, "layer", path) : PT_NOMEM("a path");
+            pt_free(path);
+        }
+    }
+    closedir(dir);
+    return status;
+}
+
 static pt_status prepare_engine(pt_worker_job *job)
 {
     pt_engine_kind kind = job->spec->engine.kind;
@@ -69,6 +92,9 @@ static pt_status prepare_engine(pt_worker_job *job)
         return pt_ok();
     }
     PT_TRY(find_engine(job));
+    if (kind == PT_ENGINE_REPLAY) {
+        PT_TRY(check_replay(job));
+    }
     if (kind != PT_ENGINE_MODEL) {
         return pt_worker_engine_sha256(kind, job->engine_path, job->sha256);
     }
@@ -180,6 +206,25 @@ pt_scene_options pt_worker_scene_options(const pt_job_spec *spec, const pt_job_g
     return o;
 }
 
+/* Some drivers of GDAL make of a file's text what to fetch, and from where. */
+static pt_status check_drivers(const pt_worker_job *job)
+{
+    const pt_job_spec *spec = job->spec;
+    for (size_t d = 0; d < spec->scene.driver_count; d++) {
+        bool allowed = false;
+        for (size_t i = 0; i < job->access.driver_count; i++) {
+            allowed = allowed || strcasecmp(job->access.drivers[i], spec->scene.drivers[d]) == 0;
+        }
+        if (!allowed) {
+            return pt_error(PT_E_INPUT,
+                            "the job asks for GDAL's driver %s, which this worker does not allow; see "
+                            "--driver",
+                            spec->scene.drivers[d]);
+        }
+    }
+    return pt_ok();
+}
+
 static pt_status check_behind(void *user, const char *name)
 {
     return pt_access_check(user, "scene", name);
@@ -234,6 +279,7 @@ static pt_status open_scene(pt_worker_job *job, const pt_job_group *group)
 {
     char *aoi = NULL;
     pt_status status;
+    PT_TRY(check_drivers(job));
     char **paths = pt_calloc(group->path_count, sizeof *paths);
     if (!paths) {
         return PT_NOMEM("the list of scenes");

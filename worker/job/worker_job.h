@@ -21,6 +21,8 @@ typedef struct pt_worker_access {
     const char *root; /* folder that stands for the coordinator's root; NULL or "/" when both see the same */
     const char *const *urls; /* prefixes such as "/vsicurl/https://host/", allowed as they are; "/vsi": any */
     size_t url_count;
+    const char *const *drivers; /* of GDAL, that a job may ask for beside the usual ones */
+    size_t driver_count;
     const char *model; /* a file of the worker's own instead of the spec's path; NULL: none */
     const char *dump;  /* folder into which every window is written too; NULL: none */
     int threads;       /* of the engine; 0: all cores that the process may use */

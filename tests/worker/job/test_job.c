@@ -395,6 +395,78 @@ static void test_digests_of_engines(void **state)
     assert_int_equal(pt_worker_engine_sha256((pt_engine_kind)9, folder, b).code, PT_E_USAGE);
 }
 
+static void test_drivers_are_the_workers_to_allow(void **state)
+{
+    (void)state;
+    pt_job_spec spec = fixture_spec(scenes, 1, truth);
+    pt_worker_access access = fixture_access();
+    assert_int_equal(pt_job_spec_add_text(&spec.scene.drivers, &spec.scene.driver_count, "WMS").code, PT_OK);
+    refused(&spec, &access, "WMS", "see --driver");
+    static const char *const drivers[] = {"GIF", "wms"};
+    access.drivers = drivers;
+    access.driver_count = 1;
+    refused(&spec, &access, "WMS", "see --driver");
+    access.driver_count = 2;
+    assert_string_equal(try_group(&spec, &access).message, "");
+    pt_job_spec_fini(&spec);
+}
+
+/* A layer in a format that only names where the layer is. */
+static void test_layers_name_no_others(void **state)
+{
+    (void)state;
+    static const char path[] = "/vsimem/job/elsewhere.vrt";
+    char text[256];
+    snprintf(text, sizeof text,
+             "<OGRVRTDataSource><OGRVRTLayer name='t'><SrcDataSource>%s</SrcDataSource></OGRVRTLayer>"
+             "</OGRVRTDataSource>",
+             truth);
+    VSILFILE *file = VSIFOpenL(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(VSIFWriteL(text, 1, strlen(text), file), strlen(text));
+    VSIFCloseL(file);
+    pt_job_spec spec = fixture_spec(scenes, 1, path);
+    pt_worker_access access = fixture_access();
+    refused(&spec, &access, path, "not a vector file");
+    pt_job_spec_fini(&spec);
+    VSIUnlink(path);
+}
+
+/* The folder lies below the root; what a link in it leads to does not. */
+static void test_links_among_replays(void **state)
+{
+    (void)state;
+    char base[] = "job-XXXXXX", real[PATH_MAX], root[PATH_MAX + 32], path[PATH_MAX + 64];
+    assert_non_null(mkdtemp(base));
+    assert_non_null(realpath(base, real));
+    snprintf(root, sizeof root, "%s/root", real);
+    mkdir(root, 0700);
+    snprintf(path, sizeof path, "%s/replay", root);
+    mkdir(path, 0700);
+    write_file(real, "outside.json", "{}");
+    snprintf(path, sizeof path, "%s/replay/0.json", root);
+    assert_int_equal(symlink("../../outside.json", path), 0);
+    pt_job_spec spec = fixture_spec(scenes, 1, truth);
+    spec.engine.kind = PT_ENGINE_REPLAY;
+    assert_int_equal(pt_job_spec_set_text(&spec.engine.path, "replay").code, PT_OK);
+    pt_worker_access access = fixture_access();
+    access.root = root;
+    refused(&spec, &access, "outside.json", "outside of this worker's root");
+    assert_int_equal(pt_job_spec_set_text(&spec.engine.path, "root/replay").code, PT_OK);
+    access.root = real;
+    assert_string_equal(try_group(&spec, &access).message, "");
+    pt_job_spec_fini(&spec);
+    static const char *const made[] = {"root/replay/0.json", "outside.json"};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        snprintf(path, sizeof path, "%s/%s", real, made[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    snprintf(path, sizeof path, "%s/replay", root);
+    rmdir(path);
+    rmdir(root);
+    rmdir(real);
+}
+
 /* The hooks are for engines that are none. */
 static void test_faults_are_not_for_networks(void **state)
 {
@@ -442,6 +514,9 @@ int main(void)
         cmocka_unit_test(test_the_area_of_interest),
         cmocka_unit_test(test_what_a_vrt_names),
         cmocka_unit_test(test_what_a_vrt_hides),
+        cmocka_unit_test(test_drivers_are_the_workers_to_allow),
+        cmocka_unit_test(test_layers_name_no_others),
+        cmocka_unit_test(test_links_among_replays),
         cmocka_unit_test(test_digests_of_engines),
         cmocka_unit_test(test_faults_are_not_for_networks),
         cmocka_unit_test(test_bad_arguments_and_memory),
