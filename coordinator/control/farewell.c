@@ -29,7 +29,7 @@ void pt_control_farewell(pt_control *c, const char *why)
         (void)pt_control_bye(c, c->roster.members[i]->peer, why);
     }
     for (size_t i = 0; i < c->invited_count; i++) {
-        (void)pt_control_bye(c, c->invited[i], why);
+        (void)pt_control_bye(c, c->invited[i].peer, why);
     }
     c->now = c->clock(c->clock_user);
     double began = c->now;

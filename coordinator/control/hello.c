@@ -1,6 +1,7 @@
 /* Who comes in: the same program, the same job, the same model. */
 #include "coordinator/control/internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,7 +54,7 @@ static pt_status refuse(pt_control *c, pt_peer peer, const pt_hello *h, const ch
 static size_t find_invited(const pt_control *c, pt_peer peer)
 {
     size_t i = 0;
-    while (i < c->invited_count && c->invited[i] != peer) {
+    while (i < c->invited_count && c->invited[i].peer != peer) {
         i++;
     }
     return i;
@@ -63,7 +64,7 @@ pt_status pt_control_invite(pt_control *c, pt_peer peer)
 {
     if (find_invited(c, peer) == c->invited_count && c->invited_count < PT_MEMBERS_MAX) {
         PT_TRY(pt_grow(&c->invited, &c->invited_capacity, c->invited_count + 1, sizeof *c->invited));
-        c->invited[c->invited_count++] = peer;
+        c->invited[c->invited_count++] = (pt_invited){peer, -INFINITY};
     }
     return pt_ok();
 }
@@ -76,9 +77,17 @@ static void uninvite(pt_control *c, pt_peer peer)
     }
 }
 
+/* Who asks without end must not fill the memory with answers, which may be a thousand times as long. */
 static pt_status send_job(pt_control *c, pt_peer peer)
 {
     PT_TRY(pt_control_invite(c, peer));
+    size_t i = find_invited(c, peer);
+    if (i < c->invited_count && c->now < c->invited[i].sent + PT_JOB_SECONDS) {
+        return pt_ok();
+    }
+    if (i < c->invited_count) {
+        c->invited[i].sent = c->now;
+    }
     pt_message message = {.type = PT_MSG_JOB};
     message.as.job.spec = c->spec_bytes; /* lent: the message is not freed */
     message.as.job.size = c->spec_size;

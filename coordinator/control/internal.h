@@ -19,8 +19,9 @@ enum {
     PT_PASS_MESSAGES = 1024,  /* taken before what they caused is written down */
     PT_MEMBERS_MAX = 1 << 17, /* far more than one hub can serve; bounds what HELLOs can allocate */
 };
-#define PT_PASS_SECONDS 0.005   /* the same in time */
-#define PT_PUBLISH_SECONDS 0.1  /* between two snapshots, while there is anything new */
+#define PT_PASS_SECONDS 0.005  /* the same in time */
+#define PT_PUBLISH_SECONDS 0.1 /* between two snapshots, while there is anything new */
+#define PT_JOB_SECONDS 0.5 /* between two copies of the job for one connection; workers ask once a second */
 #define PT_FAREWELL_SECONDS 1.0 /* for workers to answer BYE */
 #define PT_LATE_SECONDS 20.0    /* for workers that are expected and have not come yet */
 
@@ -50,6 +51,12 @@ typedef struct pt_at_hand {
     int64_t detections;
 } pt_at_hand;
 
+/* Has the job and is no member yet. */
+typedef struct pt_invited {
+    pt_peer peer;
+    double sent; /* when it got the job last; -INFINITY: never */
+} pt_invited;
+
 struct pt_control {
     pt_hub *hub; /* borrowed, as the next two */
     pt_ledger *ledger;
@@ -69,7 +76,8 @@ struct pt_control {
     pt_dispatch_actions actions;
     pt_roster roster;
     pt_worker next_worker;
-    pt_peer *invited; /* owned; have the job and are no members yet: they too are to hear when it is over */
+    pt_invited
+        *invited; /* owned; have the job and are no members yet: they too are to hear when it is over */
     size_t invited_count, invited_capacity;
     pt_ship *ship; /* NULL: no pixels */
     pt_batch batch, spare;

@@ -74,7 +74,9 @@ static void say_hello(world *w, actor *a)
         h->job_hash[31] ^= a->quirk == WRONG_JOB;
     }
     a->hello = w->now + HELLO_SECONDS;
-    say(w, a, &m);
+    for (int i = 0; i < (a->quirk == IMPATIENT ? 100 : 1); i++) {
+        say(w, a, &m);
+    }
 }
 
 static void say_simple(world *w, actor *a, pt_message_type type)
@@ -299,6 +301,7 @@ void hear(world *w, actor *a, const pt_message *m)
         }
         break;
     case PT_MSG_JOB:
+        w->report.jobs++;
         take_job(w, a, m);
         break;
     case PT_MSG_WELCOME:

@@ -214,6 +214,17 @@ static void test_who_is_dropped(void **state)
     assert_true(o.shown.strays > 0);
 }
 
+/* A job may be long: it is not sent as often as it is asked for. */
+static void test_one_that_asks_without_end(void **state)
+{
+    (void)state;
+    world_options options = world_defaults(18, 2);
+    options.quirks[1] = IMPATIENT;
+    outcome o = play_whole(&options);
+    assert_in_range(o.world.jobs, 2, 10);
+    assert_int_equal(o.shown.joined_workers, 2);
+}
+
 static void test_a_contradiction_is_noticed(void **state)
 {
     (void)state;
@@ -378,6 +389,7 @@ int main(void)
         cmocka_unit_test_teardown(test_a_long_network_cut, play_clear),
         cmocka_unit_test_teardown(test_who_is_refused, play_clear),
         cmocka_unit_test_teardown(test_who_is_dropped, play_clear),
+        cmocka_unit_test_teardown(test_one_that_asks_without_end, play_clear),
         cmocka_unit_test_teardown(test_a_contradiction_is_noticed, play_clear),
         cmocka_unit_test_teardown(test_a_poison_tile, play_clear),
         cmocka_unit_test_teardown(test_tiles_that_fail, play_clear),

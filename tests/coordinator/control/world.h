@@ -29,6 +29,7 @@ typedef enum quirk {
     LATE,          /* opens the job's files for ever */
     NAMELESS,      /* does not say who it is */
     STRANGER,      /* speaks of another job */
+    IMPATIENT,     /* says each HELLO a hundred times */
 } quirk;
 
 /* What a try of a tile fails with; PT_OK: it does not. */
@@ -61,6 +62,7 @@ typedef struct world_report {
     int64_t computed;     /* tiles that workers finished, each as often as it was */
     int64_t acknowledged; /* of them, heard by the worker */
     int64_t hellos;       /* the coordinator's */
+    int64_t jobs;         /* that arrived */
     int64_t shipped;      /* assignments with pixels, or with the word that there are none */
     int refused, ended;   /* workers that heard REFUSED; BYE */
     int expelled;
