@@ -48,7 +48,10 @@ static int credit_of(const pt_worker_loop *w)
 
 static void hear_job(pt_worker_loop *w, const pt_message *message)
 {
-    if (w->opening != PT_OPENING_NOT) {
+    pthread_mutex_lock(&w->lock);
+    bool repeated = w->opening != PT_OPENING_NOT;
+    pthread_mutex_unlock(&w->lock);
+    if (repeated) {
         return; /* a repeat: HELLO and JOB have crossed */
     }
     pt_status status = pt_job_spec_decode(message->as.job.spec, message->as.job.size, &w->spec);
