@@ -254,9 +254,12 @@ class Case(unittest.TestCase):
         return counts
 
 
-def needs_root(what):
-    """Skips, loudly, what only root may do."""
-    return unittest.skipUnless(os.geteuid() == 0, f"SKIPPED: {what} needs root")
+def keys(case):
+    """Options of a coordinator and of a worker that trust each other."""
+    case.start(PROGRAM, "keygen", case.path("coordinator")).wait()
+    case.start(PROGRAM, "keygen", case.path("worker"), "--server", case.path("coordinator.pub")).wait()
+    return (["--keys", case.path("coordinator.key"), "--allow", case.path("worker.pub")],
+            ["--keys", case.path("worker.key")])
 
 
 def mount_small(case, size):
@@ -269,11 +272,6 @@ def mount_small(case, size):
         case.skipTest(f"SKIPPED: a disk that runs full needs the right to mount: {done.stderr.strip()}")
     case.addCleanup(subprocess.run, ["umount", "-l", folder], check=False)
     return folder
-
-
-def cpu_seconds(pid):
-    fields = read_file(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def rss_bytes(pid):

@@ -2,10 +2,11 @@
 is the same."""
 import os
 import random
+import shutil
 import signal
 import subprocess
 
-from harness import Case, Ledger, main, mount_small, read_file, shim, wait_for
+from harness import Case, Ledger, free_port, keys, main, mount_small, read_file, shim, wait_for
 
 
 def rows_of(case):
@@ -42,6 +43,24 @@ class Killed(Case):
         self.assertEqual(rows_of(self), before)
         self.assert_whole()
 
+    def test_regains_outside_workers(self):
+        """They wait for a coordinator that is started again at the same address with the same keys, and work on."""
+        for_run, for_worker = keys(self)
+        url = f"tcp://127.0.0.1:{free_port()}"
+        run = self.start_run("--listen", url, "--no-local-worker", *for_run)
+        worker = self.start_worker(url, *for_worker, faults=self.slow(0.02))
+        self.wait_for_tiles(40, run)
+        process, = worker.workers()
+        run.kill()
+        before = rows_of(self)
+        again = self.start_run("--listen", url, "--no-local-worker", *for_run, "--resume")
+        self.wait_for_tiles(len(before) + 20, again)
+        self.assertEqual(worker.workers(), [process])
+        again.wait()
+        worker.wait()
+        self.assertLessEqual(before, rows_of(self), "a committed tile was run again")
+        self.assert_whole()
+
     def test_one_coordinator_at_a_time(self):
         run = self.start_run(faults=self.slow(0.05, range(40)))
         self.wait_for_tiles(5, run)
@@ -52,12 +71,18 @@ class Killed(Case):
 
 
 class KilledAtWrite(Case):
-    """kill -9 at the n-th change of a file in the job's folder; every n in bench/faults.sh, some here."""
+    """kill -9 at the n-th change of a file: ledger, keys, spool, output. Every n in bench/faults.sh, some here."""
     scene_size = (512, 384)
 
+    def setUp(self):
+        super().setUp()
+        self.place = self.path("place")
+        os.mkdir(self.place)
+        self.out, self.job = os.path.join(self.place, "out.geojson"), os.path.join(self.place, "job")
+
     def run_shimmed(self, **how):
-        """Workers are not concerned: they touch nothing in that folder."""
-        return self.start_run(env=shim("files", path=self.job + "/", log=self.path("calls"), **how))
+        """Workers are not concerned: they change nothing there."""
+        return self.start_run(env=shim("files", path=self.place + "/", log=self.path("calls"), **how))
 
     def count_writes(self):
         self.run_shimmed().wait()
@@ -67,7 +92,9 @@ class KilledAtWrite(Case):
     def kill_and_resume(self, place, torn):
         """True when it was killed; batches differ from run to run, and so does their number. Tiles that were committed, and
         how they stood before and after."""
-        subprocess.run(["rm", "-rf", self.job, self.out, self.path("calls")], check=True)
+        shutil.rmtree(self.place)
+        os.mkdir(self.place)
+        os.remove(self.path("calls"))
         run = self.run_shimmed(**{"tear_at" if torn else "kill_at": place})
         run.wait(None)
         run.wait_until_gone()

@@ -3,17 +3,8 @@ import json
 import signal
 import time
 
-from harness import PROGRAM, Case, free_port, main, read_file
+from harness import Case, free_port, keys, main, read_file
 from network import SERVER, Network, Proxy
-
-
-def keys(case):
-    """Options of a coordinator and of a worker that trust each other."""
-    for name in ("coordinator", "worker"):
-        case.start(PROGRAM, "keygen", case.path(name), *(["--server", case.path("coordinator.pub")] if name == "worker" else
-                                                         [])).wait()
-    return (["--keys", case.path("coordinator.key"), "--allow", case.path("worker.pub")],
-            ["--keys", case.path("worker.key")])
 
 
 class Cut(Case):

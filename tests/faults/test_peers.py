@@ -6,8 +6,7 @@ import shutil
 import time
 
 import zmtp
-from harness import PROGRAM, Case, free_port, main, read_file, rss_bytes
-from test_network import keys
+from harness import PROGRAM, Case, free_port, keys, main, read_file, rss_bytes
 
 MEBIBYTE = 1 << 20
 
