@@ -72,21 +72,37 @@ static pt_status fill(int fd, const char *path, const char *shown, const char *t
     return pt_ok();
 }
 
+/* Whole or not at all, also for who is killed in the midst of it. False leaves errno. */
+static bool put_in_place(const char *partial, const char *path, bool overwrite)
+{
+    if (overwrite) {
+        return rename(partial, path) == 0;
+    }
+    if (link(partial, path) == 0) {
+        unlink(partial);
+        return true;
+    }
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS) {
+        return false;
+    }
+    if (access(path, F_OK) == 0) { /* the file system has no links */
+        errno = EEXIST;
+        return false;
+    }
+    return rename(partial, path) == 0;
+}
+
 /* Never through a link that somebody else laid: the file is new, or a new one takes the place of the old. */
 static pt_status save_text(const char *path, const char *text, mode_t mode, bool overwrite)
 {
-    if (!overwrite) {
-        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        return fd < 0 ? failed(path, "be made") : fill(fd, path, path, text, mode);
-    }
     char *partial = pt_asprintf("%s.XXXXXX", path);
     if (!partial) {
         return PT_NOMEM("a file's name");
     }
     int fd = mkstemp(partial);
     pt_status status = fd < 0 ? failed(path, "be made") : fill(fd, partial, path, text, mode);
-    if (status.code == PT_OK && rename(partial, path) != 0) {
-        status = failed(path, "be replaced");
+    if (status.code == PT_OK && !put_in_place(partial, path, overwrite)) {
+        status = failed(path, overwrite ? "be replaced" : "be made");
         unlink(partial);
     }
     pt_free(partial);

@@ -265,12 +265,12 @@ def keys(case):
 def mount_small(case, size):
     """A file system of so many bytes, gone with the test."""
     folder = case.path("small")
-    os.mkdir(folder)
+    os.makedirs(folder, exist_ok=True)
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], capture_output=True, text=True,
                           check=False)
     if done.returncode:
         case.skipTest(f"SKIPPED: a disk that runs full needs the right to mount: {done.stderr.strip()}")
-    case.addCleanup(subprocess.run, ["umount", "-l", folder], check=False)
+    case.addCleanup(subprocess.run, ["umount", "-l", folder], check=False, capture_output=True)
     return folder
 
 
