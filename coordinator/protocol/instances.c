@@ -23,6 +23,7 @@ enum {
     INSTANCE_LEAST = 14, /* bytes of the smallest instance: bounds counts by what is there */
     SPAN_LEAST = 3,
     CLASS_MAX = 1 << 20,
+    INSTANCES_MAX = 1 << 20, /* of one tile: decoded, the smallest take ten times their bytes */
 };
 
 /* The way there. */
@@ -165,6 +166,10 @@ static pt_status check_instance(const pt_instance *in)
 
 static pt_status put_list(out_bytes *o, const pt_instance_list *list)
 {
+    if (list->count > INSTANCES_MAX) {
+        return pt_error(PT_E_USAGE, "%zu instances in one tile are more than %d; use smaller tiles",
+                        list->count, INSTANCES_MAX);
+    }
     PT_TRY(reserve(o, 1 + VARINT_MAX));
     put_byte(o, VERSION);
     put_number(o, list->count);
@@ -354,7 +359,7 @@ static pt_status take_list(in_bytes *i, pt_rect window, pt_instance_list *out)
 {
     uint64_t count;
     if (i->at == i->end || *i->at++ != VERSION ||
-        !take_number(i, (uint64_t)(i->end - i->at) / INSTANCE_LEAST, &count)) {
+        !take_number(i, (uint64_t)(i->end - i->at) / INSTANCE_LEAST, &count) || count > INSTANCES_MAX) {
         return pt_error(PT_E_INPUT, "these are no encoded instances");
     }
     pt_rect before = {0, 0, 0, 0};

@@ -225,6 +225,25 @@ static void test_bad_instances_are_not_encoded(void **state)
     REFUSE(in->prob.box.h = INT64_MAX, "probabilities");
 }
 
+/* Small bytes of large lists: what they would take in memory is bounded. */
+static void test_too_many_are_refused(void **state)
+{
+    (void)state;
+    const size_t least = 14, most = (size_t)1 << 20, size = 4 + least * (most + 1);
+    uint8_t *bytes = pt_calloc(size, 1);
+    assert_non_null(bytes);
+    memcpy(bytes, "\x01\x81\x80\x40", 4); /* the version, and 2^20 + 1 */
+    refuse_bytes(bytes, size, "no encoded instances");
+    bytes[1] = 0x80; /* 2^20 */
+    refuse_bytes(bytes, size, "instance 0");
+    pt_free(bytes);
+    const pt_instance_list list = {.count = most + 1};
+    uint8_t *encoded = NULL;
+    size_t length = 0;
+    assert_int_equal(pt_instances_encode(&list, &encoded, &length).code, PT_E_USAGE);
+    assert_null(encoded);
+}
+
 static void test_allocation_failures(void **state)
 {
     (void)state;
@@ -258,7 +277,7 @@ int main(void)
         cmocka_unit_test(test_lists_come_back),      cmocka_unit_test(test_extremes_come_back),
         cmocka_unit_test(test_every_cut_is_refused), cmocka_unit_test(test_damaged_bytes_are_refused_or_sane),
         cmocka_unit_test(test_rules_are_held),       cmocka_unit_test(test_bad_instances_are_not_encoded),
-        cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_too_many_are_refused), cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
