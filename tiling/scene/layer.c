@@ -155,8 +155,8 @@ static pt_status add_layer(loader *l, OGRLayerH layer, const pt_gdal_log *log)
  * would open outside its root. */
 static pt_status open_vector(const char *path, GDALDatasetH *out)
 {
-    static const char *const drivers[] = {"GPKG",       "GeoJSON",        "GeoJSONSeq",
-                                          "FlatGeobuf", "ESRI Shapefile", NULL};
+    static const char *const drivers[] = {"GPKG",           "GeoJSON", "GeoJSONSeq", "FlatGeobuf",
+                                          "ESRI Shapefile", "KML",     NULL};
     char *name = pt_gdal_name(path);
     if (!name) {
         return PT_NOMEM("a file name");
@@ -169,8 +169,8 @@ static pt_status open_vector(const char *path, GDALDatasetH *out)
     if (!dataset) {
         return missing ? pt_error(PT_E_INPUT, "%s: no such file; check the path", path)
                        : pt_error(PT_E_INPUT,
-                                  "%s: not a vector file; GeoPackage, GeoJSON, FlatGeobuf and Shapefile "
-                                  "are read",
+                                  "%s: not a vector file; GeoPackage, GeoJSON, FlatGeobuf, Shapefile "
+                                  "and KML are read; ogr2ogr turns others into these",
                                   path);
     }
     *out = dataset;

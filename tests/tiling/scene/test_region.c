@@ -81,15 +81,19 @@ static void transforms_the_aoi(void **state)
     raster r = make_field("/vsimem/aoi84.tif");
     /* In degrees: 15 E is x = 500000; a generous box in latitude, 0.0005 degrees (39.5 m) in longitude. */
     const char *const shapes[1] = {"POLYGON ((15 45,15.0005 45,15.0005 46,15 46,15 45))"};
-    vector_make("/vsimem/aoi84.geojson", "GeoJSON", 4326, shapes, 1, NULL);
-    pt_scene_options options = pt_scene_defaults();
-    options.aoi = "/vsimem/aoi84.geojson";
-    pt_scene *scene = scene_open(r.path, &options);
-    const pt_scene_info *info = pt_scene_describe(scene);
-    assert_int_equal(info->area.x, 0);
-    assert_true(llabs(info->area.w - 39) <= 1);
-    assert_int_equal(info->area.h, 80);
-    pt_scene_close(&scene);
+    static const char *const files[][2] = {{"/vsimem/aoi84.geojson", "GeoJSON"},
+                                           {"/vsimem/aoi84.kml", "KML"}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        vector_make(files[i][0], files[i][1], 4326, shapes, 1, NULL);
+        pt_scene_options options = pt_scene_defaults();
+        options.aoi = files[i][0];
+        pt_scene *scene = scene_open(r.path, &options);
+        const pt_scene_info *info = pt_scene_describe(scene);
+        assert_int_equal(info->area.x, 0);
+        assert_true(llabs(info->area.w - 39) <= 1);
+        assert_int_equal(info->area.h, 80);
+        pt_scene_close(&scene);
+    }
 }
 
 static void refuses_bad_areas(void **state)
