@@ -15,9 +15,8 @@ struct pt_assembler {
 
 pt_assemble_options pt_assemble_defaults(void)
 {
-    return (pt_assemble_options){.spool_dir = ".",
-                                 .stitch = pt_stitch_defaults(),
-                                 .vectorise = pt_vectorise_defaults()};
+    return (pt_assemble_options){
+        .spool_dir = ".", .stitch = pt_stitch_defaults(), .vectorise = pt_vectorise_defaults()};
 }
 
 /* One object that is too large for an outline must not cost the job all others. */
