@@ -144,12 +144,14 @@ static void mind_leaving(pt_worker_loop *w)
     }
 }
 
-/* Healthy: reading and inferring move, or there is nothing to do. */
+/* Healthy: what is waited for moves, or there is nothing to do. Reading ahead says nothing of a tile that
+ * never ends: as others take over what lies behind it, there is more to read. */
 static void mind_health(pt_worker_loop *w)
 {
     pthread_mutex_lock(&w->lock);
-    uint64_t sum = w->steps + w->reads;
-    bool busy = pt_tiles_any(w, PT_HELD_WORKING) || pt_tiles_any(w, PT_HELD_READING);
+    bool working = pt_tiles_any(w, PT_HELD_WORKING);
+    bool busy = working || pt_tiles_any(w, PT_HELD_READING);
+    uint64_t sum = w->steps + (working ? 0 : w->reads);
     pthread_mutex_unlock(&w->lock);
     sum += w->hello.opened ? pt_worker_job_progress(w->job) : 0;
     if (!busy || sum != w->moved) {

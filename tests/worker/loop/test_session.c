@@ -387,6 +387,33 @@ static void test_alive(void **state)
     stage_bye(&s);
 }
 
+/* Windows that are read ahead, as others take over what lies behind a tile that stands still, are no
+ * progress. */
+static void test_reading_ahead_is_no_sign_of_life(void **state)
+{
+    (void)state;
+    stage s;
+    setenv("PANTILE_TEST_FAULTS", "slow@3:5", 1);
+    stage_open(&s, &spec);
+    s.options.stall_seconds = 0.5;
+    stage_start(&s);
+    stage_welcome(&s);
+    stage_say_tile(&s, PT_MSG_ASSIGN, 3, 1);
+    stage_expect_started(&s, 3, 1);
+    sleep_ms(1500);
+    unsigned long stalled = atomic_load(&s.alive);
+    for (int64_t tile = 4; tile < 9; tile++) {
+        stage_say_tile(&s, PT_MSG_ASSIGN, tile, 1);
+        sleep_ms(400);
+        stage_say_tile(&s, PT_MSG_REVOKE, tile, 1);
+    }
+    assert_int_equal(atomic_load(&s.alive), stalled);
+    pt_message m = stage_expect(&s, PT_MSG_RESULT);
+    pt_message_fini(&m);
+    stage_say_tile(&s, PT_MSG_ACK, 3, 1);
+    stage_bye(&s);
+}
+
 static void test_bad_options(void **state)
 {
     (void)state;
@@ -434,6 +461,7 @@ int main(void)
         cmocka_unit_test(test_another_job_at_the_address),
         cmocka_unit_test(test_drains),
         cmocka_unit_test(test_alive),
+        cmocka_unit_test(test_reading_ahead_is_no_sign_of_life),
         cmocka_unit_test(test_bad_options),
     };
     return cmocka_run_group_tests(tests, make_jobs, free_jobs);
