@@ -6,11 +6,13 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <zmq.h>
 
 static const char tcp[] = "tcp://";
 static const char ipc[] = "ipc://";
@@ -26,6 +28,14 @@ static size_t host_of(const char *endpoint, const char **host)
     *host = endpoint + strlen(tcp);
     const char *colon = strrchr(*host, ':');
     return colon && colon[1] ? (size_t)(colon - *host) : 0;
+}
+
+/* libzmq takes 65536 and more for what is left of it in 16 bits. */
+static bool is_port(const char *text)
+{
+    char *end;
+    bool digit = text[0] >= '0' && text[0] <= '9';
+    return strcmp(text, "*") == 0 || (digit && strtoul(text, &end, 10) <= UINT16_MAX && *end == '\0');
 }
 
 static bool is_loopback(const char *host, size_t length)
@@ -57,8 +67,38 @@ pt_status pt_endpoint_check(const char *endpoint, bool *exposed)
     if (length == 0) {
         return pt_error(PT_E_USAGE, "%s is no endpoint: use tcp://HOST:PORT or ipc://PATH", endpoint);
     }
+    if (!is_port(host + length + 1)) {
+        return pt_error(PT_E_USAGE, "%s: the port is no number up to 65535", endpoint);
+    }
     *exposed = !is_loopback(host, length);
     return pt_ok();
+}
+
+pt_status pt_endpoint_refused(const char *endpoint, int error)
+{
+    static const struct {
+        int error;
+        pt_code code;
+        const char *remedy;
+    } known[] = {
+        {EADDRINUSE, PT_E_EXISTS, "another program does; choose another port, or stop it first"},
+        {EADDRNOTAVAIL, PT_E_USAGE,
+         "this machine has no such address; tcp://0.0.0.0:PORT stands for all that it has"},
+        {ENODEV, PT_E_USAGE,
+         "no address or interface of this machine has that name; tcp://0.0.0.0:PORT stands for all"},
+        {EACCES, PT_E_USAGE, "that is not allowed; choose a port above 1023, or another folder"},
+        {ENOENT, PT_E_USAGE, "the folder of that path does not exist; create it first"},
+        {ENAMETOOLONG, PT_E_USAGE, "the path is too long for a socket; choose a shorter one"},
+        {EMFILE, PT_E_NOMEM, "too many files are open; raise ulimit -n"},
+        {ENFILE, PT_E_NOMEM, "too many files are open on this machine"},
+        {ENOMEM, PT_E_NOMEM, "out of memory"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (known[i].error == error) {
+            return pt_error(known[i].code, "cannot listen at %s: %s", endpoint, known[i].remedy);
+        }
+    }
+    return pt_error(PT_E_USAGE, "cannot listen at %s: %s", endpoint, zmq_strerror(error));
 }
 
 bool pt_endpoint_is_ipv6(const char *endpoint)

@@ -11,6 +11,8 @@ bool pt_endpoint_is_ipv6(const char *endpoint);
 /* Before listening, for an ipc path: libzmq removes whatever lies there, be it a file of the user's or the
  * socket of a coordinator at work. PT_E_EXISTS when it is more than a socket that nobody listens at. */
 pt_status pt_endpoint_free(const char *endpoint);
+/* Why a hub cannot listen there, from libzmq's error number, and what helps. */
+pt_status pt_endpoint_refused(const char *endpoint, int error);
 /* What others connect to when `bound` is listened at: a wildcard host becomes the IPv4 address that this
  * machine's name has, else the first of an interface that is up and no loopback, else 127.0.0.1. Owned by the
  * caller. */

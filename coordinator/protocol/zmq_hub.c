@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zmq.h>
 
 /* A ROUTER socket. It names each connection by itself (a zero byte and a counter of 32 bits, as libzmq does
@@ -40,6 +41,7 @@ typedef struct zmq_hub {
     pt_link_stats stats;
     char *endpoint; /* as workers say it */
     int port;       /* 0: ipc */
+    char *file;     /* the socket of ipc at a path, which libzmq leaves there */
 } zmq_hub;
 
 static bool peer_of(zmq_msg_t *name, pt_peer *out)
@@ -235,6 +237,10 @@ static pt_link_stats hub_stats(const pt_hub *base)
 static void hub_close(pt_hub *base)
 {
     zmq_hub *hub = (zmq_hub *)base;
+    if (hub->file) { /* while it is listened at: nobody else can have put another there */
+        unlink(hub->file);
+        pt_free(hub->file);
+    }
     if (hub->socket) {
         zmq_close(hub->socket);
     }
@@ -286,19 +292,31 @@ static void allow_many_files(void)
     }
 }
 
+/* libzmq removes the file of a name that it has chosen itself, and no other. */
+static pt_status keep_file(zmq_hub *hub, const char *path, bool chosen)
+{
+    if (chmod(path, 0600) != 0) {
+        return pt_error(PT_E_INTERNAL, "cannot keep others out of %s: %s", path, strerror(errno));
+    }
+    hub->file = chosen ? NULL : pt_strdup(path);
+    return hub->file || chosen ? pt_ok() : PT_NOMEM("an endpoint");
+}
+
 static pt_status bind_hub(zmq_hub *hub, const pt_hub_options *options)
 {
     char bound[1024];
     size_t length = sizeof bound;
     PT_TRY(pt_endpoint_free(options->endpoint));
-    if (zmq_bind(hub->socket, options->endpoint) != 0 ||
-        zmq_getsockopt(hub->socket, ZMQ_LAST_ENDPOINT, bound, &length) != 0) {
+    if (zmq_bind(hub->socket, options->endpoint) != 0) {
+        return pt_endpoint_refused(options->endpoint, errno);
+    }
+    if (zmq_getsockopt(hub->socket, ZMQ_LAST_ENDPOINT, bound, &length) != 0) {
         return pt_zmq_error("listen", options->endpoint);
     }
     if (strncmp(bound, "tcp://", 6) == 0) {
         hub->port = (int)strtol(strrchr(bound, ':') + 1, NULL, 10);
-    } else if (bound[6] != '@' && chmod(bound + 6, 0600) != 0) {
-        return pt_zmq_error("keep others out", bound);
+    } else if (bound[6] != '@') {
+        PT_TRY(keep_file(hub, bound + 6, strcmp(options->endpoint, "ipc://*") == 0));
     }
     return pt_endpoint_reachable(bound, &hub->endpoint);
 }

@@ -161,9 +161,18 @@ static void test_addresses_are_checked(void **state)
         assert_int_equal(status.code, PT_E_USAGE);
         assert_non_null(strstr(status.message, "--insecure"));
     }
-    static const char *const bad[] = {
-        "",           "tcp://",     "tcp://127.0.0.1", "tcp://127.0.0.1:", "ipc://", "udp://127.0.0.1:5",
-        "inproc://x", "127.0.0.1:5"};
+    static const char *const bad[] = {"",
+                                      "tcp://",
+                                      "tcp://127.0.0.1",
+                                      "tcp://127.0.0.1:",
+                                      "ipc://",
+                                      "udp://127.0.0.1:5",
+                                      "inproc://x",
+                                      "127.0.0.1:5",
+                                      "tcp://127.0.0.1:65536",
+                                      "tcp://127.0.0.1:5x",
+                                      "tcp://127.0.0.1:-1",
+                                      "tcp://127.0.0.1: 5"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const pt_hub_options options = {.endpoint = bad[i], .insecure = true, .message_max = MESSAGE_MAX};
         assert_int_equal(pt_hub_open_zmq(&options, &hub).code, PT_E_USAGE);
@@ -195,8 +204,9 @@ static void test_endpoints_are_told(void **state)
     pt_hub *second = NULL;
     const pt_hub_options taken = {.endpoint = endpoint, .message_max = MESSAGE_MAX};
     pt_status status = pt_hub_open_zmq(&taken, &second);
-    assert_int_equal(status.code, PT_E_USAGE);
+    assert_int_equal(status.code, PT_E_EXISTS);
     assert_non_null(strstr(status.message, endpoint));
+    assert_non_null(strstr(status.message, "choose another port"));
     pt_hub_close(&hub);
 
     const pt_hub_options wild = {.endpoint = "tcp://0.0.0.0:*",
@@ -217,10 +227,40 @@ static void test_endpoints_are_told(void **state)
     struct stat about;
     assert_int_equal(stat(pt_hub_endpoint(hub) + strlen("ipc://"), &about), 0);
     assert_int_equal(about.st_mode & 0777, 0600);
+    char *chosen = pt_strdup(pt_hub_endpoint(hub) + strlen("ipc://"));
+    assert_non_null(chosen);
     pt_hub_close(&hub);
+    *strrchr(chosen, '/') = '\0';
+    assert_int_equal(access(chosen, F_OK), -1); /* nor the folder around it */
+    pt_free(chosen);
     ok(pt_hub_open_local(&hub));
     assert_string_equal(pt_hub_endpoint(hub), "");
     pt_hub_close(&hub);
+}
+
+static void test_what_cannot_be_listened_at_says_what_helps(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *endpoint, *remedy;
+    } bad[] = {
+        {"tcp://192.0.2.1:5555", "no such address"},
+        {"tcp://no-such-interface:5555", "that name"},
+        {"ipc:///nowhere/at/all", "create it first"},
+        {"ipc:///tmp/012345678901234567890123456789012345678901234567890123456789"
+         "01234567890123456789012345678901234567890123456789",
+         "a shorter one"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const pt_hub_options options = {
+            .endpoint = bad[i].endpoint, .insecure = true, .message_max = MESSAGE_MAX};
+        pt_hub *hub = NULL;
+        pt_status status = pt_hub_open_zmq(&options, &hub);
+        assert_int_equal(status.code, PT_E_USAGE);
+        assert_non_null(strstr(status.message, bad[i].endpoint));
+        assert_non_null(strstr(status.message, bad[i].remedy));
+        assert_null(hub);
+    }
 }
 
 /* libzmq alone would remove all of these. */
@@ -250,10 +290,10 @@ static void test_ipc_takes_no_path_from_others(void **state)
     hear(hub, 1);
     pt_end_close(&end);
     pt_hub_close(&hub);
+    assert_int_equal(access(path, F_OK), -1); /* nor does it lie about afterwards */
 
     /* What a coordinator that was killed leaves: a socket that nobody listens at. */
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    unlink(path);
     memcpy(address.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
@@ -261,7 +301,6 @@ static void test_ipc_takes_no_path_from_others(void **state)
     assert_int_equal(stat(path, &about), 0);
     ok(pt_hub_open_zmq(&options, &hub));
     pt_hub_close(&hub);
-    unlink(path);
     assert_int_equal(rmdir(folder), 0);
 }
 
@@ -557,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_only_the_listed_come_in),
         cmocka_unit_test(test_addresses_are_checked),
         cmocka_unit_test(test_endpoints_are_told),
+        cmocka_unit_test(test_what_cannot_be_listened_at_says_what_helps),
         cmocka_unit_test(test_ipc_takes_no_path_from_others),
         cmocka_unit_test(test_strange_connections_change_nothing),
         cmocka_unit_test(test_bad_frames_cost_the_connection),
