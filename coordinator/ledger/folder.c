@@ -130,7 +130,7 @@ static pt_status open_lock(const char *dir, const char *path, bool writes, int *
         return cannot_write(dir, error);
     }
     if (error == ENOENT || error == ENOTDIR) {
-        return pt_error(PT_E_INPUT, "%s holds no job; name a folder that pantile run has made", dir);
+        return pt_error(PT_E_INPUT, PT_NO_JOB, dir);
     }
     return pt_error(PT_E_INPUT, "%s: the job cannot be read: %s", dir, strerror(error));
 }

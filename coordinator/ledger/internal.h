@@ -6,6 +6,9 @@
 
 #include <sqlite3.h>
 
+#define PT_NO_JOB                                                                                            \
+    "%s holds no job; name the folder or the output of one, or begin one (pantile run without --resume)"
+
 typedef enum pt_ledger_statement {
     PT_LEDGER_BEGIN,
     PT_LEDGER_COMMIT,

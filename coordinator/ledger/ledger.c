@@ -54,7 +54,7 @@ static pt_status open_there(const char *dir, bool writable, pt_ledger **out)
     pt_status status;
     PT_TRY_OUT(new_ledger(dir, writable, &l));
     if (!pt_folder_has(l->path)) {
-        status = pt_error(PT_E_INPUT, "%s holds no job; name a folder that pantile run has made", dir);
+        status = pt_error(PT_E_INPUT, PT_NO_JOB, dir);
         goto out;
     }
     PT_TRY_OUT(pt_store_open(l));
@@ -162,7 +162,7 @@ typedef struct differences {
 static void note_difference(void *user, const char *field, const char *was, const char *is)
 {
     differences *d = user;
-    PT_WARN("this job differs from the interrupted one", PT_S("folder", d->dir), PT_S("field", field),
+    PT_INFO("this job differs from the interrupted one", PT_S("folder", d->dir), PT_S("field", field),
             PT_S("was", was), PT_S("is", is));
     char *more = pt_asprintf("%s%s was %s, is %s", d->used ? "; " : "", field, was, is);
     if (more && d->used < sizeof d->text) {
@@ -186,7 +186,7 @@ static pt_status check_same(const pt_ledger *l, const pt_job_spec *spec)
     int count = pt_job_spec_compare(&l->spec, spec, note_difference, &d);
     return pt_error(PT_E_INPUT,
                     "%s holds another job (resume it with what it was begun with, or begin anew "
-                    "with --overwrite); %d %s: %s",
+                    "with --overwrite in place of --resume); %d %s: %s",
                     l->dir, count, count == 1 ? "difference" : "differences", d.text);
 }
 

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SHOWN = 256 }; /* bytes of a value's text */
@@ -24,14 +25,30 @@ static void show(shown *s, const char *text)
     }
 }
 
+/* As it was typed, where 15 digits tell it from its neighbours. */
 static void show_number(shown *s, double value)
 {
     char text[40];
-    snprintf(text, sizeof text, "%.17g", value + 0.0);
+    snprintf(text, sizeof text, "%.15g", value + 0.0);
+    if (strtod(text, NULL) != value) {
+        snprintf(text, sizeof text, "%.17g", value);
+    }
     show(s, text);
 }
 
-typedef enum field_kind { TEXT, TEXTS, INT32, INT64, BOOL, NUMBER, BYTES, BYTES_HEX } field_kind;
+static const char *const gsd_words[] = {"auto", "native", "a number"};
+static const char *const engine_words[] = {"none", "model", "oracle", "replay", "null"};
+
+static void show_word(shown *s, const char *const *words, size_t count, int32_t value)
+{
+    if (value >= 0 && (size_t)value < count) {
+        show(s, words[value]);
+    } else {
+        show_number(s, value);
+    }
+}
+
+typedef enum field_kind { TEXT, TEXTS, INT32, GSD, ENGINE, INT64, BOOL, NUMBER, BYTES, BYTES_HEX } field_kind;
 
 /* A field of a struct, `count` values at `offset`. Of texts, `extra` is where their number stands; of any
  * other, where a bool says whether the field counts (0: always, as no such bool comes first). */
@@ -54,7 +71,7 @@ static const field group_fields[] = {
 static const field spec_fields[] = {
     {"program", TEXT, AT(pt_job_spec, program), 1, 0},
     {"scene.bands", INT32, AT(pt_job_spec, scene.bands), 3, 0},
-    {"scene.gsd_mode", INT32, AT(pt_job_spec, scene.gsd_mode), 1, 0},
+    {"scene.gsd_mode", GSD, AT(pt_job_spec, scene.gsd_mode), 1, 0},
     {"scene.gsd", NUMBER, AT(pt_job_spec, scene.gsd), 1, 0},
     {"scene.model_gsd", NUMBER, AT(pt_job_spec, scene.model_gsd), 1, 0},
     {"scene.aoi", TEXT, AT(pt_job_spec, scene.aoi), 1, 0},
@@ -70,7 +87,7 @@ static const field spec_fields[] = {
     {"grid.tile", INT64, AT(pt_job_spec, grid.tile), 1, 0},
     {"grid.overlap", INT64, AT(pt_job_spec, grid.overlap), 1, 0},
     {"grid.lattice", INT64, AT(pt_job_spec, grid.lattice), 1, 0},
-    {"engine.kind", INT32, AT(pt_job_spec, engine.kind), 1, 0},
+    {"engine.kind", ENGINE, AT(pt_job_spec, engine.kind), 1, 0},
     {"engine.path", TEXT, AT(pt_job_spec, engine.path), 1, 0},
     {"engine.sha256", BYTES_HEX, AT(pt_job_spec, engine.sha256), 32, 0},
     {"engine.score", NUMBER, AT(pt_job_spec, engine.score), 1, 0},
@@ -129,6 +146,8 @@ static bool values_equal(const field *f, const void *a, const void *b)
         return (f->extra > 0 && (!VALUE(bool, more_a, 0) || !VALUE(bool, more_b, 0))) ||
                numbers_equal(at_a, at_b, f->count);
     case INT32:
+    case GSD:
+    case ENGINE:
         return memcmp(at_a, at_b, f->count * sizeof(int32_t)) == 0;
     case INT64:
         return memcmp(at_a, at_b, f->count * sizeof(int64_t)) == 0;
@@ -150,6 +169,12 @@ static void show_one(shown *s, const field *f, const void *at, size_t i)
         return;
     case INT32:
         show_number(s, VALUE(int32_t, at, i));
+        return;
+    case GSD:
+        show_word(s, gsd_words, sizeof gsd_words / sizeof *gsd_words, VALUE(int32_t, at, i));
+        return;
+    case ENGINE:
+        show_word(s, engine_words, sizeof engine_words / sizeof *engine_words, VALUE(int32_t, at, i));
         return;
     case INT64: /* below 2^53: the grid's */
         show_number(s, (double)VALUE(int64_t, at, i));

@@ -214,7 +214,10 @@ static void test_differences_are_named(void **state)
     pt_job_spec a = sample_spec();
     pt_job_spec b = sample_spec();
     b.scene.bands[0] = 3;
+    b.scene.gsd_mode = 0;
     b.grid.tile = 1024;
+    b.engine.kind = PT_ENGINE_ORACLE;
+    b.engine.score = 0.1 + 0.2;
     b.scene.has_range = false;
     b.scene.range_lo = 77;
     b.engine.sha256[31] = 0xab;
@@ -223,14 +226,17 @@ static void test_differences_are_named(void **state)
     b.groups[1].range_hi[0] = 0.1;
     SET(b.output.format, "GPKG");
     char text[4096] = "";
-    assert_int_equal(pt_job_spec_compare(&a, &b, note, text), 8);
-    assert_string_equal(
-        text, "scene.bands: 1,2,3 -> 3,2,3; scene.aoi: areas/aoi.geojson -> none; "
-              "scene.has_range: true -> false; grid.tile: 512 -> 1024; "
-              "engine.sha256: 0909090909090909090909090909090909090909090909090909090909090909 -> "
-              "09090909090909090909090909090909090909090909090909090909090909ab; "
-              "output.format: GeoJSON -> GPKG; groups[1].paths: a/b.tif,a/...tif -> c.tif,a/...tif; "
-              "groups[1].range_hi: 1001,1002,1003 -> 0.10000000000000001,1002,1003; ");
+    assert_int_equal(pt_job_spec_compare(&a, &b, note, text), 11);
+    assert_string_equal(text,
+                        "scene.bands: 1,2,3 -> 3,2,3; scene.gsd_mode: a number -> auto; scene.aoi: "
+                        "areas/aoi.geojson -> none; "
+                        "scene.has_range: true -> false; grid.tile: 512 -> 1024; "
+                        "engine.kind: model -> oracle; "
+                        "engine.sha256: 0909090909090909090909090909090909090909090909090909090909090909 -> "
+                        "09090909090909090909090909090909090909090909090909090909090909ab; "
+                        "engine.score: 0.05 -> 0.30000000000000004; output.format: GeoJSON -> GPKG; "
+                        "groups[1].paths: a/b.tif,a/...tif -> c.tif,a/...tif; "
+                        "groups[1].range_hi: 1001,1002,1003 -> 0.1,1002,1003; ");
     pt_job_spec_fini(&b);
     b = sample_spec();
     pt_job_group *group = NULL;
