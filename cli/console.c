@@ -135,11 +135,13 @@ static void format_left(double seconds, char *out, size_t size)
 
 static void format_progress(const pt_progress *p, char *out, size_t size)
 {
-    char left[40];
+    char left[40] = "?"; /* before the first tile of this start nobody knows */
     char retries[40] = "";
     double fresh = (double)(p->done - p->resumed), ahead = (double)(p->total - p->done);
     double seconds = p->seconds > 0 ? p->seconds : 1;
-    format_left(fresh > 0 ? p->seconds * ahead / fresh : 0, left, sizeof left);
+    if (fresh > 0 || ahead <= 0) {
+        format_left(fresh > 0 ? p->seconds * ahead / fresh : 0, left, sizeof left);
+    }
     if (p->retries > 0) {
         snprintf(retries, sizeof retries, "%lld retries, ", (long long)p->retries);
     }
