@@ -115,6 +115,7 @@ static pt_status prepare_job(coordination *c)
     if (!o->output) {
         return pt_error(PT_E_USAGE, "no output named; add -o FILE.geojson (or .gpkg, .fgb, .geojsonl)");
     }
+    PT_TRY(pt_run_door_check(o));
     PT_TRY(pt_job_open(o, &c->job));
     if (!o->resume) {
         PT_TRY(open_output(c));

@@ -53,6 +53,21 @@ static pt_status allowed_keys(const pt_run_options *o, const pt_public_key *own,
     return keys ? pt_ok() : PT_NOMEM("the allow-list");
 }
 
+pt_status pt_run_door_check(const pt_run_options *options)
+{
+    if (options->insecure && (options->keys || options->allow)) {
+        return pt_error(PT_E_USAGE, "%s and --insecure exclude each other",
+                        options->keys ? "--keys" : "--allow");
+    }
+    if (options->allow && !options->keys) {
+        return pt_error(PT_E_USAGE,
+                        "--allow %s: its workers must know the coordinator's key; add --keys FILE "
+                        "(made by pantile keygen)",
+                        options->allow);
+    }
+    return pt_ok();
+}
+
 static bool is_local(const char *endpoint)
 {
     return strncmp(endpoint, "ipc:", 4) == 0 || strncmp(endpoint, "tcp://127.", 10) == 0 ||

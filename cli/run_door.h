@@ -17,6 +17,8 @@ typedef struct pt_run_door {
     pt_public_key server;
 } pt_run_door;
 
+/* Whether the options fit together; before anything is made. */
+pt_status pt_run_door_check(const pt_run_options *options);
 pt_status pt_run_door_open(const pt_run_options *options, const pt_launch *launch,
                            const pt_run_folder *folder, pt_run_door *out);
 /* What the other ranks must know. */

@@ -197,6 +197,9 @@ class Resumed(Distributed):
         out = self.path("out.geojson")
         self.interrupt(out, signal.SIGTERM)
         self.refused(2, ["min_area"], *self.arguments(out, "--resume", "--min-area", 5))
+        # Whoever began with --overwrite and adds --resume still goes on.
+        self.refused(2, ["min_area", "in place of --resume"], *self.arguments(out, "--resume", "--overwrite", "--min-area", 5))
+        self.refused(2, ["engine.kind was oracle, is null"], *self.arguments(out, "--resume", "--engine", "null"))
         write_scene(self.scene, noise(WIDTH, HEIGHT, seed=2))
         self.refused(2, ["fingerprint"], *self.arguments(out, "--resume"))
 
@@ -303,6 +306,10 @@ class Ranks(Distributed):
                                  timeout=PATIENCE, check=False)
         self.assertEqual(nothing.returncode, 1)
         self.assertIn("no such program", nothing.stderr)
+        other = subprocess.run([wrapper, "-n", "2", PROGRAM, "--version"], capture_output=True, text=True, timeout=PATIENCE,
+                               check=False)
+        self.assertEqual((other.returncode, other.stdout), (1, ""))
+        self.assertIn("only run", other.stderr)
         out = self.path("killed.geojson")
         run = subprocess.Popen([wrapper, "-n", "3", PROGRAM, *map(str, self.arguments(out, "--log", "json"))], cwd=self.dir,
                                stderr=subprocess.PIPE, text=True, start_new_session=True,

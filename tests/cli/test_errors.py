@@ -24,6 +24,8 @@ class Usage(Case):
                                 (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--range", "3,2"), "--range"),
                                 (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--gsd", "small"), "--gsd"),
                                 (("run", ZANZIBAR, "-o", self.path("out.shp"), "-m", BUILDINGS), ".geojson"),
+                                (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--keys", "a.key", "--insecure"), "--keys"),
+                                (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--allow", "a.pub"), "add --keys"),
                                 (("eval", out), "two files"), (("info",), "one scene"), (("detect",), "no image"),
                                 (("detect", ZANZIBAR), "-o"), (("plan",), "no scene")):
             with self.subTest(arguments=arguments):
