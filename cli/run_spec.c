@@ -27,32 +27,75 @@ static pt_status resolve(const char *path, char **out)
     return status;
 }
 
-/* Workers look below their own --root for what lies below ours here. URLs are the same for all. */
+/* The absolute name, of folders that are no links; of the last part even if it is one: what lies beside a
+ * file (overviews, a world file) goes by the name that was given, not by the name of what it links to. */
+static pt_status name_of(const char *path, char **out)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        return resolve(path, out);
+    }
+    char *real = NULL;
+    char *folder = slash ? pt_asprintf("%.*s/", (int)(slash - path), path) : pt_strdup(".");
+    pt_status status = folder ? resolve(folder, &real) : PT_NOMEM("a path");
+    pt_free(folder);
+    PT_TRY(status);
+    *out = pt_asprintf("%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
+    pt_free(real);
+    return *out ? pt_ok() : PT_NOMEM("a path");
+}
+
+/* What follows the root in a name below it; NULL for others. */
+static const char *after_root(const char *name, const char *root)
+{
+    size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    return strncmp(name, root, length) == 0 && name[length] == '/' && name[length + 1] ? name + length + 1
+                                                                                       : NULL;
+}
+
 static pt_status below_root(const char *path, const char *root, char **out)
 {
-    char *base = NULL;
-    char *real = NULL;
+    char *base = NULL, *name = NULL, *real = NULL;
     pt_status status;
-    if (strncmp(path, "/vsi", 4) == 0) {
+    size_t before = pt_scene_before_file(path);
+    const char *file = path + before;
+    base = realpath(root, NULL);
+    if (!base) {
+        status =
+            pt_error(PT_E_INPUT, "--root %s: %s; name a folder that holds all inputs", root, strerror(errno));
+        goto out;
+    }
+    PT_TRY_OUT(resolve(file, &real));
+    PT_TRY_OUT(name_of(file, &name));
+    if (!after_root(name, base)) {
+        status =
+            pt_error(PT_E_USAGE, "%s lies outside --root %s; name a root that holds all inputs", file, root);
+    } else if (!after_root(real, base)) {
+        status = pt_error(PT_E_USAGE, "%s leads to %s, outside --root %s; name a root that holds all inputs",
+                          file, real, root);
+    } else {
+        *out = pt_asprintf("%.*s%s", (int)before, path, after_root(name, base));
+        status = *out ? pt_ok() : PT_NOMEM("the job's description");
+    }
+out:
+    free(base); /* realpath's own */
+    pt_free(name);
+    pt_free(real);
+    return status;
+}
+
+/* Workers look below their own --root for what lies below ours here. URLs are the same for all. */
+static pt_status describe_path(const char *path, const char *root, char **out)
+{
+    if (strncmp(path + pt_scene_before_file(path), "/vsi", 4) == 0) {
         return copy_text(path, out);
     }
     if (strncasecmp(path, "http://", 7) == 0 || strncasecmp(path, "https://", 8) == 0) {
         *out = pt_asprintf("/vsicurl/%s", path); /* as pt_scene_open takes it */
         return *out ? pt_ok() : PT_NOMEM("the job's description");
     }
-    PT_TRY_OUT(resolve(root, &base));
-    PT_TRY_OUT(resolve(path, &real));
-    size_t length = strcmp(base, "/") == 0 ? 0 : strlen(base);
-    if (strncmp(real, base, length) != 0 || real[length] != '/' || !real[length + 1]) {
-        status =
-            pt_error(PT_E_USAGE, "%s lies outside --root %s; name a root that holds all inputs", path, root);
-        goto out;
-    }
-    status = copy_text(real + length + 1, out);
-out:
-    pt_free(base);
-    pt_free(real);
-    return status;
+    return below_root(path, root, out);
 }
 
 static pt_status describe_group(const pt_job *job, const pt_run_group *group, size_t index, pt_job_group *out)
@@ -67,7 +110,7 @@ static pt_status describe_group(const pt_job *job, const pt_run_group *group, si
         status = PT_NOMEM("the job's description");
     }
     for (size_t i = 0; status.code == PT_OK && i < count; i++) {
-        status = below_root(paths[i], job->options->root, &out->paths[i]);
+        status = describe_path(paths[i], job->options->root, &out->paths[i]);
         out->path_count += status.code == PT_OK;
     }
     pt_free(paths);
@@ -124,7 +167,7 @@ static pt_status describe_reading(const pt_job *job, pt_job_spec *spec)
     spec->scene.strict = s.strict;
     PT_TRY(describe_drivers(&job->options->drivers, spec));
     if (s.aoi) {
-        PT_TRY(below_root(s.aoi, job->options->root, &spec->scene.aoi));
+        PT_TRY(describe_path(s.aoi, job->options->root, &spec->scene.aoi));
         PT_TRY(pt_scene_layer_sha256(s.aoi, spec->scene.aoi_sha256));
     }
     return pt_ok();
@@ -141,7 +184,7 @@ static pt_status describe_engine(const pt_job *job, pt_job_spec *spec)
     if (job->kind == PT_ENGINE_NULL) {
         return pt_ok();
     }
-    PT_TRY(below_root(path, job->options->root, &spec->engine.path));
+    PT_TRY(describe_path(path, job->options->root, &spec->engine.path));
     return pt_worker_engine_sha256(job->kind, path, spec->engine.sha256);
 }
 

@@ -169,17 +169,10 @@ static bool is_vrt(const char *name)
     return GDALIdentifyDriverEx(name, GDAL_OF_RASTER, vrt, NULL) != NULL;
 }
 
-/* GTIFF_DIR:2:name */
-static const char *file_of(const char *name)
-{
-    const char *end = strncmp(name, "GTIFF_DIR:", 10) == 0 ? strrchr(name, ':') : NULL;
-    return end ? end + 1 : name;
-}
-
 /* What GDAL's lists of files leave out. */
 static pt_status add_named(void *list, const char *name)
 {
-    const char *file = file_of(name);
+    const char *file = name + pt_scene_before_file(name);
     bool is_folder = false;
     uint64_t size = 0;
     if (!pt_gdal_stat(file, &is_folder, &size)) {

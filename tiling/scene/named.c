@@ -148,3 +148,15 @@ pt_status pt_scene_named(const char *path, pt_scene_file_sink *sink, void *user)
     pt_free(name);
     return status;
 }
+
+size_t pt_scene_before_file(const char *path)
+{
+    static const char start[] = "GTIFF_DIR:";
+    if (strncmp(path, start, sizeof start - 1) != 0) {
+        return 0;
+    }
+    size_t length = sizeof start - 1;
+    length += strncmp(path + length, "off:", 4) == 0 ? 4 : 0;
+    size_t digits = strspn(path + length, "0123456789");
+    return digits > 0 && path[length + digits] == ':' ? length + digits + 1 : 0;
+}

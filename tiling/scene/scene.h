@@ -98,6 +98,10 @@ pt_status pt_scene_files(const pt_scene *scene, pt_scene_file_sink *sink, void *
  * twice, and need not be a file's ("vrt://...", XML). Nothing for other files. */
 pt_status pt_scene_named(const char *path, pt_scene_file_sink *sink, void *user);
 
+/* Length of what GDAL takes before the name of a TIFF to choose one of its images, "GTIFF_DIR:2:", or with
+ * "off:" before the number; 0 for other names. */
+size_t pt_scene_before_file(const char *name);
+
 /* Tells scenes apart by what their files hold: SHA-256 over size and samples (both ends, and places spread
  * evenly between them) of each of pt_scene_files. Names, folders and times do not matter, nor do GDAL's own
  * notes (.aux.xml), which it may write when asked for statistics. It is no proof that every byte is the same.

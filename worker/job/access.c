@@ -1,4 +1,5 @@
 #include "worker/job/access.h"
+#include "tiling/scene/scene.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -132,29 +133,15 @@ out:
     return status;
 }
 
-/* Length of what GDAL puts before the name of a TIFF to choose one of its images: GTIFF_DIR:2:, or with
- * off: before the number. */
-static size_t before_name(const char *path)
-{
-    static const char start[] = "GTIFF_DIR:";
-    if (strncmp(path, start, sizeof start - 1) != 0) {
-        return 0;
-    }
-    size_t length = sizeof start - 1;
-    length += strncmp(path + length, "off:", 4) == 0 ? 4 : 0;
-    size_t digits = strspn(path + length, "0123456789");
-    return digits > 0 && path[length + digits] == ':' ? length + digits + 1 : 0;
-}
-
 pt_status pt_access_check(const pt_worker_access *access, const char *what, const char *name)
 {
-    name += before_name(name);
+    name += pt_scene_before_file(name);
     return is_url(name) ? check_url(access, what, name) : check_file(access, what, name);
 }
 
 pt_status pt_access_resolve(const pt_worker_access *access, const char *what, const char *path, char **out)
 {
-    size_t before = before_name(path);
+    size_t before = pt_scene_before_file(path);
     const char *name = path + before, *root = root_of(access);
     char *found = NULL;
     if (is_url(name)) {
