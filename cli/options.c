@@ -227,6 +227,10 @@ pt_status pt_options_parse(const pt_command *command, int argc, char **argv, voi
         if (!option) {
             return refuse(command, code, argc, argv);
         }
+        if (takes_value(option) && !*optarg) { /* as of an unset variable of a script */
+            return pt_error(PT_E_USAGE, "--%s needs a value, not an empty one; see pantile %s --help",
+                            option->name, command->name);
+        }
         size_t index = (size_t)(option - command->options);
         if (!seen[index]) {
             pt_option_reset(option, values); /* a list on the command line replaces the config's */

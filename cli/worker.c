@@ -6,6 +6,7 @@
 #include "cli/paths.h"
 #include "cli/stop.h"
 #include "coordinator/launch/launch.h"
+#include "coordinator/protocol/link.h"
 #include "worker/supervise/supervise.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { WORKERS_MAX = 1024 };
@@ -179,12 +181,32 @@ static pt_status supervise(crew *c)
     return status;
 }
 
-static pt_status work(crew *c)
+/* What each process would fail at, again and again, or tell only once a coordinator is there. */
+static pt_status check_settings(const pt_worker_settings *s)
 {
-    const pt_worker_settings *s = &c->settings;
+    struct stat about;
     if (!s->connect) {
         return pt_error(PT_E_USAGE, "no coordinator named; add --connect tcp://HOST:PORT");
     }
+    PT_TRY(pt_end_check(s->connect));
+    if (stat(s->root, &about) != 0 || !S_ISDIR(about.st_mode)) {
+        return pt_error(PT_E_INPUT, "--root %s: no such folder; name the one that holds the inputs here",
+                        s->root);
+    }
+    for (size_t i = 0; i < s->urls.count; i++) {
+        if (strncmp(s->urls.items[i], "/vsi", 4) != 0) {
+            return pt_error(PT_E_USAGE,
+                            "--allow-url %s: an address begins with /vsi, as in /vsicurl/https://host/",
+                            s->urls.items[i]);
+        }
+    }
+    return pt_ok();
+}
+
+static pt_status work(crew *c)
+{
+    const pt_worker_settings *s = &c->settings;
+    PT_TRY(check_settings(s));
     PT_TRY(load_keys(c));
     if (s->model) {
         PT_TRY(pt_paths_model(s->model, &c->model));
@@ -194,8 +216,9 @@ static pt_status work(crew *c)
     if (c->wake < 0) {
         return pt_error(PT_E_NOMEM, "no eventfd for the workers: %s", strerror(errno));
     }
-    pt_console_line("worker  %lld process%s of %s threads for %s", (long long)s->workers,
-                    s->workers == 1 ? "" : "es", c->threads, s->connect);
+    pt_console_line("worker  %lld process%s of %s thread%s for %s", (long long)s->workers,
+                    s->workers == 1 ? "" : "es", c->threads, strcmp(c->threads, "1") == 0 ? "" : "s",
+                    s->connect);
     PT_INFO("worker", PT_S("connect", s->connect), PT_I("processes", s->workers),
             PT_S("threads", c->threads));
     return supervise(c);

@@ -92,6 +92,8 @@ typedef struct pt_end_options {
     size_t message_max;
 } pt_end_options;
 
+/* PT_E_USAGE for what no end could ever connect to: "tcp://HOST:PORT" with a port, "ipc://PATH". */
+pt_status pt_end_check(const char *endpoint);
 pt_status pt_end_open_zmq(const pt_end_options *options, pt_end **out);
 
 pt_status pt_hub_receive(pt_hub *hub, int timeout_ms, pt_peer *peer, pt_message *out, bool *got);

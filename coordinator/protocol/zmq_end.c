@@ -3,6 +3,7 @@
 #include "coordinator/protocol/zmq_socket.h"
 
 #include <errno.h>
+#include <string.h>
 #include <zmq.h>
 
 /* A DEALER socket. libzmq connects again by itself when a connection breaks; the hub then sees a new peer and
@@ -158,10 +159,20 @@ static pt_status fill(zmq_end *end, const pt_end_options *options)
     return end->context ? new_socket(end, &end->socket) : pt_zmq_error("connect", end->endpoint);
 }
 
-pt_status pt_end_open_zmq(const pt_end_options *options, pt_end **out)
+pt_status pt_end_check(const char *endpoint)
 {
     bool exposed;
-    PT_TRY(pt_endpoint_check(options->endpoint, &exposed));
+    PT_TRY(pt_endpoint_check(endpoint, &exposed));
+    const char *port = strrchr(endpoint, ':') + 1;
+    if (*port != '/' && strspn(port, "*0") == strlen(port)) {
+        return pt_error(PT_E_USAGE, "%s: name the port that the coordinator listens at", endpoint);
+    }
+    return pt_ok();
+}
+
+pt_status pt_end_open_zmq(const pt_end_options *options, pt_end **out)
+{
+    PT_TRY(pt_end_check(options->endpoint));
     if ((options->keys == NULL) != (options->server == NULL)) {
         return pt_error(PT_E_USAGE,
                         "a worker's keys and its coordinator's public key go together: give both to "

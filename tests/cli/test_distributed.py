@@ -93,6 +93,33 @@ class Local(Distributed):
             sums.add(sha256(out))
         self.assertEqual(len(sums), 1)
 
+    def test_links_keep_what_lies_beside_them(self):
+        """Overviews and world files belong to the name that was given, on both ends; a file may come by two names."""
+        os.mkdir(self.path("store"))
+        stored = shutil.copy(self.scene, self.path("store", "0815.tif"))
+        os.symlink(stored, self.path("link.tif"))
+        dataset = gdal.Open(stored)
+        dataset.BuildOverviews("NEAREST", [2])  # in a file of its own, as the dataset is read-only
+        del dataset
+        self.assertTrue(os.path.exists(stored + ".ovr"))
+        expected = self.expected()
+        for scenes in ([self.path("link.tif")], [self.path("link.tif"), self.scene, stored]):
+            out = self.path(f"out{len(scenes)}.geojson")
+            self.pantile("run", *scenes, *self.arguments(out)[2:])
+            self.assertEqual(sha256(out), expected)
+        out = self.path("out.geojson")
+        os.symlink(self.scene, self.path("store", "out.tif"))
+        self.scene = self.path("store", "out.tif")
+        self.refused(1, ["out.tif leads to", "scene.tif", "--root"], *self.arguments(out, "--root", self.path("store")), output=out)
+
+    def test_one_image_of_a_file(self):
+        out, named = self.path("out.geojson"), f"GTIFF_DIR:1:{self.scene}"
+        expected = self.expected()
+        self.scene = named
+        self.pantile(*self.arguments(out, "--workers", 2))
+        self.assertEqual(sha256(out), expected)
+        self.pantile(*self.arguments(out, "--resume"))
+
     def test_null_engine(self):
         out = self.path("out.geojson")
         self.pantile("run", self.scene, "-o", out, "--engine", "null", *TILING, "--workers", 2)
@@ -465,7 +492,9 @@ class Outside(Distributed):
         self.refused(1, ["nonsense", "tcp:"], *self.arguments(out, "--listen", "nonsense", "--insecure"))
         self.refused(1, ["tcp://127.0.0.1", "PORT"], *self.arguments(out, "--listen", "tcp://127.0.0.1"))
         self.refused(2, ["no.key"], *self.arguments(out, "--keys", self.path("no.key")))
-        self.refused(2, ["no.pub"], *self.arguments(out, "--allow", self.path("no.pub")))
+        self.pantile("keygen", self.path("c"))
+        self.refused(2, ["no.pub"], *self.arguments(out, "--keys", self.path("c.key"), "--allow", self.path("no.pub")))
+        self.refused(2, ["--root", "nowhere"], *self.arguments(out, "--root", self.path("nowhere")))
         self.refused(1, ["metrics", "nonsense", "HOST:PORT"], *self.arguments(out, "--metrics", "nonsense"))
         self.refused(2, ["worker"], *self.arguments(out, "--no-local-worker", "--wait", 1))
 

@@ -128,6 +128,12 @@ class TestNotJoining(WorkerCase):
         self.refused(1, ["--keys and --insecure"], "worker", "--connect", "tcp://127.0.0.1:1", "--insecure", "--keys", "k")
         self.refused(2, ["none.key"], "worker", "--connect", "tcp://127.0.0.1:1", "--keys", self.path("none.key"))
         self.refused(1, ["takes no arguments"], "worker", "scene.tif")
+        for endpoint in ("node1:5555", "tcp://node1", "tcp://node1:*", "tcp://node1:0", "tcp://node1:99999"):
+            self.refused(1, [endpoint], "worker", "--insecure", "--connect", endpoint)
+        self.refused(1, ["--connect needs a value"], "worker", "--insecure", "--connect", "")
+        self.refused(1, ["--allow-url s3://", "/vsi"], "worker", "--insecure", "--connect", "tcp://node1:5", "--allow-url", "s3://")
+        self.refused(2, ["--root", "no such folder"], "worker", "--insecure", "--connect", "tcp://node1:5", "--root",
+                     self.path("gone"))
         self.refused(1, ["pantile run and pantile worker"], "__worker")
 
 
