@@ -48,8 +48,12 @@ static void mind_silence(pt_worker_loop *w)
     if (w->phase == PT_PHASE_OPENING) {
         w->silent = w->quiet = 0; /* nothing was asked */
     } else if (limit > 0 && w->silent > limit) {
-        pt_loop_end(w, PT_WORKER_LOST,
-                    pt_error(PT_E_STOPPED, "nothing heard from the coordinator for %.0f s", limit));
+        pt_loop_end(
+            w, PT_WORKER_LOST,
+            pt_error(PT_E_STOPPED,
+                     "nothing heard from the coordinator for %.0f s; is it running, is that its address, and "
+                     "is this worker's key on its list?",
+                     limit));
     } else if (w->quiet > fmax(patience, heartbeats_missed * w->heartbeat_seconds)) {
         w->quiet = 0;
         w->phase = PT_PHASE_GREETING;
