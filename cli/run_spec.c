@@ -69,8 +69,9 @@ static pt_status below_root(const char *path, const char *root, char **out)
     PT_TRY_OUT(resolve(file, &real));
     PT_TRY_OUT(name_of(file, &name));
     if (!after_root(name, base)) {
-        status =
-            pt_error(PT_E_USAGE, "%s lies outside --root %s; name a root that holds all inputs", file, root);
+        status = pt_error(PT_E_USAGE,
+                          "%s lies outside --root %s; name a root that holds all inputs, or copy it there",
+                          file, root);
     } else if (!after_root(real, base)) {
         status = pt_error(PT_E_USAGE, "%s leads to %s, outside --root %s; name a root that holds all inputs",
                           file, real, root);
