@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -53,6 +54,8 @@ static void fill_standard_places(void)
 int main(int argc, char **argv)
 {
     fill_standard_places();
+    (void)prctl(PR_SET_NAME,
+                "pantile"); /* else a worker is "exe" to top and pkill: what /proc/self/exe ends in */
     if (argc > 0) {
         restart_for_blas(argv);
     }
