@@ -54,8 +54,8 @@ static void fill_standard_places(void)
 int main(int argc, char **argv)
 {
     fill_standard_places();
-    (void)prctl(PR_SET_NAME,
-                "pantile"); /* else a worker is "exe" to top and pkill: what /proc/self/exe ends in */
+    /* Else a worker is "exe" to top and pkill: what /proc/self/exe ends in. */
+    (void)prctl(PR_SET_NAME, "pantile");
     if (argc > 0) {
         restart_for_blas(argv);
     }

@@ -15,7 +15,7 @@ def rows_of(case):
 
 class Killed(Case):
     def test_resumes(self):
-        run = self.start_run("--workers", 2, faults=self.slow(0.01))
+        run = self.start_run("--workers", 2, faults=self.slow(0.04))
         self.wait_for_tiles(60, run)
         run.signal(signal.SIGKILL)
         run.wait(-signal.SIGKILL)
@@ -29,7 +29,7 @@ class Killed(Case):
 
     def test_resumes_again_and_again(self):
         for count in (30, 90, 150):
-            run = self.start_run("--workers", 2, *(["--resume"] if count > 30 else []), faults=self.slow(0.01))
+            run = self.start_run("--workers", 2, *(["--resume"] if count > 30 else []), faults=self.slow(0.04))
             self.wait_for_tiles(count, run)
             run.kill()
         self.start_run("--resume").wait()
@@ -47,7 +47,7 @@ class Killed(Case):
         for_run, for_worker = keys(self)
         url = f"tcp://127.0.0.1:{free_port()}"
         run = self.start_run("--listen", url, "--no-local-worker", *for_run)
-        worker = self.start_worker(url, *for_worker, faults=self.slow(0.02))
+        worker = self.start_worker(url, *for_worker, faults=self.slow(0.03))
         self.wait_for_tiles(40, run)
         process, = worker.workers()
         run.kill()
@@ -61,7 +61,7 @@ class Killed(Case):
         self.assert_whole()
 
     def test_one_coordinator_at_a_time(self):
-        run = self.start_run(faults=self.slow(0.05, range(40)))
+        run = self.start_run(faults=self.slow(0.05, range(120)))
         self.wait_for_tiles(5, run)
         second = self.start_run("--resume")
         self.assertIn(self.job, second.wait(2))
@@ -130,7 +130,7 @@ class KilledAtWrite(Case):
 
 class Stopped(Case):
     def stop(self, number, code):
-        run = self.start_run("--workers", 2, faults=self.slow(0.02))
+        run = self.start_run("--workers", 2, faults=self.slow(0.05))
         self.wait_for_tiles(30, run)
         run.signal(number)
         run.wait(code)
@@ -195,7 +195,7 @@ class Clock(Case):
     def test_jumps(self):
         """The wall clock jumps a day back and a year ahead in all processes: no lease ends, nothing is tried again."""
         file = self.path("jump")
-        run = self.start_run("--workers", 2, faults=self.slow(0.02), env=shim("clock_jump", jump=file))
+        run = self.start_run("--workers", 2, faults=self.slow(0.04), env=shim("clock_jump", jump=file))
         for seconds in (-86400, 31536000, -86400, 0):
             self.wait_for_tiles(self.settled() + 20, run)
             with open(file + ".new", "w", encoding="utf-8") as out:

@@ -34,7 +34,7 @@ class Mpi(Case):
         return None
 
     def started(self, tiles=20, faults=None):
-        run = self.start_ranks(faults=faults or self.slow(0.02))
+        run = self.start_ranks(faults=faults or self.slow(0.06))
         self.wait_for_tiles(tiles, run)
         wait_for("the workers", lambda: len(run.workers()) == self.ranks)
         return run

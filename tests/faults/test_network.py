@@ -15,7 +15,7 @@ class Cut(Case):
         for_run, for_worker = keys(self)
         url = f"tcp://{SERVER}:5555"
         run = self.start_run("--listen", url, "--no-local-worker", *for_run, prefix=network.at(network.server))
-        worker = self.start_worker(url, *for_worker, faults=self.slow(0.02), prefix=network.at(network.client))
+        worker = self.start_worker(url, *for_worker, faults=self.slow(0.04), prefix=network.at(network.client))
         self.wait_for_tiles(40, run)
         network.cut()
         time.sleep(1)  # what was on its way has arrived or is lost

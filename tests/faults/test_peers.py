@@ -47,7 +47,7 @@ class Hostile(Case):
 
     def attacked_run(self, *security):
         port = free_port()
-        run = self.start_run("--listen", f"tcp://127.0.0.1:{port}", *security, faults=self.slow(0.03, range(160)))
+        run = self.start_run("--listen", f"tcp://127.0.0.1:{port}", *security, faults=self.slow(0.05, range(180)))
         self.wait_for_tiles(20, run)
         before = rss_bytes(run.pid)
         self.assertGreater(self.attack(port), 20)

@@ -12,7 +12,7 @@ from harness import PATIENCE, Case, free_port, main, read_file, wait_for
 class Workers(Case):
     def test_killed_at_random(self):
         source = random.Random(3)
-        run = self.start_run("--workers", 2, faults=self.slow(0.02))
+        run = self.start_run("--workers", 2, faults=self.slow(0.05))
         killed = []
         for _ in range(4):
             self.wait_for_tiles(self.settled() + 12, run)
@@ -25,7 +25,7 @@ class Workers(Case):
         self.assert_whole()
 
     def test_all_killed_at_once(self):
-        run = self.start_run("--workers", 3, faults=self.slow(0.02))
+        run = self.start_run("--workers", 3, faults=self.slow(0.05))
         self.wait_for_tiles(20, run)
         for pid in run.workers():
             os.kill(pid, signal.SIGKILL)
@@ -34,7 +34,7 @@ class Workers(Case):
 
     def test_stopped(self):
         """A worker that is frozen neither holds up the job nor outlives it."""
-        run = self.start_run("--workers", 2, faults=self.slow(0.01))
+        run = self.start_run("--workers", 2, faults=self.slow(0.04))
         self.wait_for_tiles(20, run)
         os.kill(run.workers()[0], signal.SIGSTOP)
         run.wait()
