@@ -27,7 +27,12 @@ typedef struct pt_engine_options {
     float score_threshold; /* negative: the model's own */
     int max_detections;    /* per image; 0: the model's own */
     int max_proposals;     /* per level before NMS and per image after it; 0: the model's own */
-    const char *backend;   /* NULL: the best there is; "portable" */
+    const char *backend;   /* NULL or "auto": the best there is; "native", "onednn", "portable" */
+    const char *precision; /* NULL or "auto": the model's own, FP32 when it is not calibrated; else "fp32",
+                              "int8", "int8,mask=fp32", ...: docs/engine.md */
+    const char *without_passes; /* NULL: none; names of graph passes to leave out, by commas, or "all" */
+    int streams; /* images computed side by side, each by threads / streams threads; 0: the faster of one and
+                    `threads`, by the number of images of a call */
 } pt_engine_options;
 
 pt_engine_options pt_engine_defaults(void);
@@ -69,6 +74,34 @@ int pt_engine_threads(const pt_engine *engine);
 /* Grows with every layer that is run; any thread may ask while the engine infers. One that stands still for
  * long during an infer tells a hang from a large image. */
 uint64_t pt_engine_progress(const pt_engine *engine);
+
+/* What runs, for people and for `pantile bench`: texts are valid while the engine lives. */
+const char *pt_engine_precision(const pt_engine *engine); /* resolved: "fp32", "int8,mask=fp32", ... */
+int pt_engine_streams(const pt_engine *engine);
+
+typedef struct pt_layer_report {
+    const char *name, *component; /* as in the model; "backbone", "fpn", "rpn", "box", "mask", "other" */
+    const char *kind, *method;    /* "conv 3x3"; how the backend computes it */
+    const char *in, *out;         /* "f32", "u8" */
+    int n, h, w, c;               /* of the output */
+    double flops;                 /* for one image */
+    size_t weight_bytes, activation_bytes;
+    double seconds; /* of all calls since timing began, of one stream */
+    uint64_t runs;
+} pt_layer_report;
+
+/* The layers in the order of execution, proposals, RoIAlign and selection included; sizes are those of the
+ * last call (PT_E_USAGE before the first). *items is valid until the next call. */
+pt_status pt_engine_layers(pt_engine *engine, const pt_layer_report **items, size_t *count);
+void pt_engine_time_layers(pt_engine *engine, bool on); /* and set the times to 0 */
+
+typedef struct pt_engine_memory {
+    size_t weights;         /* prepared, bytes */
+    size_t arena, unshared; /* activations as planned, and without any sharing */
+    double plan_seconds;    /* what the last new size took to plan */
+    int operators, layers;  /* before and after the passes */
+} pt_engine_memory;
+pt_engine_memory pt_engine_memory_use(const pt_engine *engine);
 
 typedef struct pt_image {
     const uint8_t *rgb;   /* borrowed during the call; interleaved R G B */

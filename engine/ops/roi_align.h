@@ -6,7 +6,7 @@
 #define PANTILE_ENGINE_OPS_ROI_ALIGN_H
 
 #include "engine/backend/pool.h"
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/map.h"
 #include "engine/ops/box.h"
 
 enum { PT_PYRAMID_MAX_LEVELS = 8 };
@@ -24,18 +24,18 @@ typedef struct pt_pyramid {
 /* The index of the level for a region: FPN paper, equation 1. */
 int pt_pyramid_level(const pt_pyramid *pyramid, pt_box box);
 
-/* Scratch for the workers; grows only. Zero-initialise, then reserve for an output side and the widest level.
- */
+/* Samples points of a region along one axis, for each worker; grows only. Zero-initialise, then reserve. */
 typedef struct pt_roi_space {
-    float *memory;
-    size_t each, total; /* floats per worker and in all */
+    uint8_t *memory;
+    size_t each, total; /* bytes per worker and in all */
 } pt_roi_space;
 
-pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int width, int workers);
+pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int workers);
 void pt_roi_space_fini(pt_roi_space *space);
 
-/* Region i goes to out + i * region_stride: channels of side * side floats, channel_stride floats apart. */
+/* out: count x side x side x channels, of the pyramid's elem and quant (all levels share them). A byte is the
+ * rounded mean of the samples (ties to even). */
 void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes,
-                  size_t count, int side, float *out, size_t region_stride, size_t channel_stride);
+                  size_t count, int side, pt_map *out);
 
 #endif

@@ -5,7 +5,7 @@
 #define PANTILE_ENGINE_OPS_RPN_H
 
 #include "engine/backend/pool.h"
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/map.h"
 #include "engine/ops/box.h"
 
 enum { PT_RPN_MAX_LEVELS = 8, PT_RPN_MAX_ANCHORS = 64 };
@@ -31,17 +31,16 @@ typedef struct pt_proposals {
     int caps; /* how often a cap cut off anchors or proposals with an objectness of 0.5 or more */
 } pt_proposals;
 
-/* maps[level]: 5 * anchors channels (objectness of each anchor, then dx, dy, dw, dh of each), n = 1. The
+/* maps[level]: F32, 5 * anchors channels (objectness of each anchor, then dx, dy, dw, dh of each), n = 1. The
  * image is width x height pixels and lies in the padded one, whose size gives the strides as torchvision
  * computes them. */
 pt_proposals pt_rpn_run(pt_rpn *rpn, pt_pool *pool, const pt_map *maps, int padded_width, int padded_height,
                         int width, int height);
 
-/* Writes rank keys of the k largest of count = pixels * anchors values, values[a * pixels + p] having index
- * p * anchors + a; sorted by falling value, then index. Returns min(k, count). *cut is the largest value left
- * out
- * (-INFINITY when none was). histogram: 65536 counters of scratch. */
-size_t pt_top_k(const float *values, size_t pixels, int anchors, size_t k, uint32_t *histogram,
+/* Writes rank keys of the k largest of pixels * anchors values, values[p * stride + a] having index
+ * p * anchors + a; sorted by falling value, then index. Returns min(k, pixels * anchors). *cut is the largest
+ * value left out (-INFINITY when none was). histogram: 65536 counters of scratch. */
+size_t pt_top_k(const float *values, size_t pixels, int anchors, size_t stride, size_t k, uint32_t *histogram,
                 uint64_t *keys, float *cut);
 
 #endif

@@ -29,9 +29,13 @@ TABLE = {
     "tiling/evaluate": ["tiling/base"],
     "engine": ["tiling/base", "engine/*"],
     "engine/model": ["tiling/base", "engine"],
-    "engine/graph": ["tiling/base", "engine", "engine/model", "engine/ops", "engine/kernels", "engine/backend"],
+    "engine/calibrate": ["tiling/base", "engine", "engine/model", "engine/graph", "engine/quant", "engine/kernels"],
+    "engine/graph": ["tiling/base", "engine", "engine/model", "engine/ops", "engine/kernels", "engine/backend",
+                     "engine/quant"],
+    "engine/quant": ["tiling/base", "engine/kernels"],
     "engine/ops": ["tiling/base", "engine/kernels", "engine/backend"],
     "engine/backend": ["tiling/base", "engine/kernels"],
+    "engine/backend/native": ["tiling/base", "engine/kernels", "engine/backend"],
     "engine/kernels": ["tiling/base"],
     "coordinator/protocol": ["tiling/base", "tiling/grid", "tiling/instance"],
     "coordinator/dispatch": ["tiling/base"],
@@ -43,7 +47,8 @@ TABLE = {
     "coordinator/service": ["tiling/base", "coordinator/control"],
     "worker/*": ["engine", "tiling/base", "tiling/scene", "tiling/grid", "tiling/instance", "coordinator/protocol",
                  "worker/*"],
-    "cli": ["tiling/*", "engine", "engine/model", "engine/backend", "coordinator/*", "worker/*"],
+    "cli": ["tiling/*", "engine", "engine/model", "engine/backend", "engine/calibrate", "coordinator/*",
+            "worker/*"],
 }
 
 # What other folders may include of one whose public headers are not just its namesake. None: all of them.
@@ -61,6 +66,7 @@ PUBLIC = {
 LIBRARIES = [
     (r"(gdal|ogr_|cpl_|geos|proj|geodesic)", ["tiling/scene", "tiling/writer", "tiling/vectorise", "tiling/evaluate"]),
     (r"(cblas|openblas)", ["engine/*"]),
+    (r"(dnnl|oneapi/dnnl|omp\.h)", ["engine/backend"]),
     (r"(zmq|czmq|sys/socket|netinet/|arpa/|protobuf-c)", ["coordinator/protocol"]),
     (r"mpi", ["coordinator/launch"]),
     (r"sqlite3", ["coordinator/ledger"]),
