@@ -9,6 +9,7 @@
 #ifndef PANTILE_ENGINE_MODEL_INTERNAL_H
 #define PANTILE_ENGINE_MODEL_INTERNAL_H
 
+#include "engine/model/calibration.h"
 #include "engine/model/model.h"
 
 #include <jansson.h>
@@ -22,6 +23,8 @@ enum {
     PT_HEADER_MAX_TENSORS = 8192,
     PT_DESCRIPTION_MAX_BYTES = 1 << 20,
     PT_TENSOR_NAME_MAX = 127,
+    PT_CALIBRATION_MAX_BYTES = 1 << 20,
+    PT_CALIBRATION_MAX_TILES = 1000000000,
     PT_MODEL_MAX_NAME = 200,  /* bytes of a model's or class's name */
     PT_MODEL_MAX_TOP = 10000, /* proposals and detections */
 };
@@ -50,6 +53,8 @@ struct pt_model {
     char *names; /* backs the tensors' names */
     pt_description description;
     pt_model_summary summary;
+    bool calibrated;
+    pt_calibration calibration; /* its ranges, names, means and texts are owned */
 };
 
 /* json.c: guarded parsing and typed access; messages name the key as "group.key". */
@@ -76,9 +81,20 @@ pt_status pt_json_name(const char *key, const json_t *value, char **out);
 /* Whether `text` may be printed: no control characters. */
 bool pt_text_is_plain(const char *text);
 
-/* safetensors.c: fills tensors, tensor_count and names of a model whose bytes and size are set. *description
- * becomes a copy of the metadata's "pantile" text (free with pt_free) or NULL. */
+/* safetensors.c: fills tensors, tensor_count, names and calibration of a model whose bytes and size are set.
+ * *description becomes a copy of the metadata's "pantile" text (free with pt_free) or NULL. */
 pt_status pt_model_read_header(pt_model *model, char **description);
+
+/* calibration.c: moves the calibration out of the metadata's text (NULL: none) and the model's tensors. */
+pt_status pt_calibration_take(pt_model *model, const char *text);
+void pt_calibration_fini(pt_calibration *calibration);
+/* What is wrong with these; NULL: nothing. The model decides whether a mean has the right length. */
+const char *pt_calibration_head_fault(const char *method, json_int_t tiles, const char *precision);
+const char *pt_range_fault(const char *value, double low, double high);
+const char *pt_mean_fault(const pt_model *model, const char *value, int64_t channels);
+
+/* model.c: the text of the description beside the model at `path`; free with pt_free. */
+pt_status pt_model_read_sidecar(const char *path, char **text, size_t *size);
 
 /* names.c: writes `name` as torchvision 0.14 spells it; false when it does not fit PT_TENSOR_NAME_MAX. */
 bool pt_tensor_normalise_name(const char *name, char out[PT_TENSOR_NAME_MAX + 1]);

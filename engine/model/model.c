@@ -104,6 +104,19 @@ static pt_status read_model(pt_model *model, const char *sidecar, size_t sidecar
     return pt_model_fill_summary(model);
 }
 
+pt_status pt_model_read_sidecar(const char *path, char **text, size_t *size)
+{
+    char *beside = sidecar_path(path);
+    if (!beside) {
+        return PT_NOMEM("the name of the model's description");
+    }
+    pt_status status = pt_context(
+        read_sidecar(beside, text, size),
+        "has no description in its metadata (tools/import_torchvision.py writes one), and %s", beside);
+    pt_free(beside);
+    return status;
+}
+
 static pt_status read_with_sidecar_file(pt_model *model)
 {
     bool wanted = false;
@@ -111,21 +124,13 @@ static pt_status read_with_sidecar_file(pt_model *model)
     if (!wanted) {
         return pt_ok();
     }
-    char *path = sidecar_path(model->path), *text = NULL;
+    char *text = NULL;
     size_t size = 0;
-    if (!path) {
-        return PT_NOMEM("the name of the model's description");
-    }
-    pt_status status = read_sidecar(path, &text, &size);
-    if (status.code != PT_OK) {
-        status = pt_context(
-            status, "has no description in its metadata (tools/import_torchvision.py writes one), and %s",
-            path);
-    } else {
+    pt_status status = pt_model_read_sidecar(model->path, &text, &size);
+    if (status.code == PT_OK) {
         status = read_model(model, text, size, &wanted);
     }
     pt_free(text);
-    pt_free(path);
     return status;
 }
 
@@ -203,6 +208,7 @@ void pt_model_close(pt_model **model)
         munmap((void *)m->bytes, m->size);
     }
     pt_description_fini(&m->description);
+    pt_calibration_fini(&m->calibration);
     pt_free(m->tensors);
     pt_free(m->names);
     pt_free(m->path);

@@ -160,7 +160,21 @@ static pt_status read_entries(const json_t *root, entry *entries, size_t *count)
     return pt_ok();
 }
 
-static pt_status read_metadata(const json_t *root, char **description)
+/* A copy of one of the metadata's texts; *out stays NULL when there is none. */
+static pt_status copy_text(const json_t *metadata, const char *name, int limit, char **out)
+{
+    const json_t *text = json_object_get(metadata, name);
+    if (json_string_length(text) > (size_t)limit) {
+        return pt_error(PT_E_INPUT, "header: __metadata__.%s exceeds %d bytes", name, limit);
+    }
+    if (text) {
+        *out = pt_strdup(json_string_value(text));
+        return *out ? pt_ok() : PT_NOMEM("the model's description");
+    }
+    return pt_ok();
+}
+
+static pt_status read_metadata(const json_t *root, char **description, char **calibration)
 {
     json_t *metadata = json_object_get(root, "__metadata__");
     if (!metadata) {
@@ -177,16 +191,8 @@ static pt_status read_metadata(const json_t *root, char **description)
     if (!json_is_object(metadata)) {
         return pt_error(PT_E_INPUT, "header: __metadata__ must be an object of texts");
     }
-    const json_t *text = json_object_get(metadata, "pantile");
-    if (json_string_length(text) > PT_DESCRIPTION_MAX_BYTES) {
-        return pt_error(PT_E_INPUT, "header: __metadata__.pantile exceeds %d bytes",
-                        PT_DESCRIPTION_MAX_BYTES);
-    }
-    if (text) {
-        *description = pt_strdup(json_string_value(text));
-        return *description ? pt_ok() : PT_NOMEM("the model's description");
-    }
-    return pt_ok();
+    PT_TRY(copy_text(metadata, "pantile", PT_DESCRIPTION_MAX_BYTES, description));
+    return copy_text(metadata, "pantile.calibration", PT_CALIBRATION_MAX_BYTES, calibration);
 }
 
 static int by_name(const void *a, const void *b)
@@ -272,7 +278,7 @@ pt_status pt_model_read_header(pt_model *model, char **description)
     PT_TRY(header_size(model, &length));
     json_t *root = NULL;
     entry *entries = NULL;
-    char *text = NULL;
+    char *text = NULL, *calibration = NULL;
     pt_status status;
     PT_TRY_OUT(pt_json_parse("header", (const char *)model->bytes + 8, length, &root));
     if (json_object_size(root) > PT_HEADER_MAX_TENSORS) {
@@ -288,12 +294,14 @@ pt_status pt_model_read_header(pt_model *model, char **description)
     PT_TRY_OUT(read_entries(root, entries, &count));
     qsort(entries, count, sizeof *entries, by_offset);
     PT_TRY_OUT(check_cover(entries, count, model->size - 8 - length));
-    PT_TRY_OUT(read_metadata(root, &text));
+    PT_TRY_OUT(read_metadata(root, &text, &calibration));
     PT_TRY_OUT(take_entries(model, entries, count, model->bytes + 8 + length));
+    PT_TRY_OUT(pt_calibration_take(model, calibration));
     *description = text;
     text = NULL;
 out:
     pt_free(text);
+    pt_free(calibration);
     pt_free(entries);
     json_decref(root);
     return status;

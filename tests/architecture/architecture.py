@@ -28,7 +28,7 @@ TABLE = {
     "tiling/writer": ["tiling/base", "tiling/instance"],
     "tiling/evaluate": ["tiling/base"],
     "engine": ["tiling/base", "engine/*"],
-    "engine/model": ["tiling/base", "engine"],
+    "engine/model": ["tiling/base", "engine", "engine/quant"],
     "engine/calibrate": ["tiling/base", "engine", "engine/model", "engine/graph", "engine/quant", "engine/kernels"],
     "engine/graph": ["tiling/base", "engine", "engine/model", "engine/ops", "engine/kernels", "engine/backend",
                      "engine/quant"],

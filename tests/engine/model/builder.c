@@ -272,6 +272,10 @@ uint8_t *build_bytes(const builder *b, size_t *size)
         print(&header, ",\"pantile\":");
         print_quoted(&header, b->description);
     }
+    if (b->calibration) {
+        print(&header, ",\"pantile.calibration\":");
+        print_quoted(&header, b->calibration);
+    }
     print(&header, "}");
     for (size_t i = 0; i < b->count; i++) {
         const build_tensor *t = &b->tensors[i];

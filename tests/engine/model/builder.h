@@ -23,6 +23,7 @@ typedef struct builder {
     build_tensor *tensors;
     size_t count, capacity;
     const char *description; /* JSON for the metadata; NULL: no metadata */
+    const char *calibration; /* the same */
 } builder;
 
 /* Flags of how a model is spelled. */

@@ -47,6 +47,18 @@ static builder small(void)
     return b;
 }
 
+/* A calibrated one. */
+static builder calibrated(void)
+{
+    builder b = build_mobilenet(BUILD_FOLDED);
+    b.calibration =
+        "{\"format\":1,\"method\":\"kl\",\"tiles\":100,\"precision\":\"int8,mask=fp32\",\"ranges\":"
+        "{\"image\":[-2.1,2.6],\"backbone.body.0.0\":[0,6],\"rpn.head.conv.0.0\":[0,1e2]}}";
+    build_add(&b, "calibration.image.mean", 1, 3, 0, 0, 0);
+    build_add(&b, "calibration.backbone.body.0.0.mean", 1, 3, 0, 0, 0);
+    return b;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -57,6 +69,7 @@ int main(int argc, char **argv)
     failed |= write_seed(argv[1], "mobilenet_sidecar", build_mobilenet(BUILD_FOLDED), build_description);
     failed |= write_seed(argv[1], "mobilenet_old", build_mobilenet(BUILD_OLD_NAMES | BUILD_COUNTERS), NULL);
     failed |= write_seed(argv[1], "resnet50_folded", build_resnet(6, BUILD_FOLDED), NULL);
+    failed |= write_seed(argv[1], "calibrated", calibrated(), NULL);
     failed |= write_seed(argv[1], "all_keys", small(), all_keys);
     if (failed) {
         fprintf(stderr, "%s: cannot be written to\n", argv[1]);
