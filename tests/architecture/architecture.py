@@ -32,6 +32,7 @@ TABLE = {
     "engine/calibrate": ["tiling/base", "engine", "engine/model", "engine/graph", "engine/quant", "engine/kernels"],
     "engine/graph": ["tiling/base", "engine", "engine/model", "engine/ops", "engine/kernels", "engine/backend",
                      "engine/quant"],
+    "engine/measure": ["tiling/base", "engine", "engine/backend", "engine/kernels"],
     "engine/quant": ["tiling/base", "engine/kernels"],
     "engine/ops": ["tiling/base", "engine/kernels", "engine/backend"],
     "engine/backend": ["tiling/base", "engine/kernels"],
@@ -47,8 +48,8 @@ TABLE = {
     "coordinator/service": ["tiling/base", "coordinator/control"],
     "worker/*": ["engine", "tiling/base", "tiling/scene", "tiling/grid", "tiling/instance", "coordinator/protocol",
                  "worker/*"],
-    "cli": ["tiling/*", "engine", "engine/model", "engine/backend", "engine/calibrate", "coordinator/*",
-            "worker/*"],
+    "cli": ["tiling/*", "engine", "engine/model", "engine/backend", "engine/calibrate", "engine/measure",
+            "coordinator/*", "worker/*"],
 }
 
 # What other folders may include of one whose public headers are not just its namesake. None: all of them.
