@@ -1,8 +1,7 @@
-/* Kernels of the detection half: RoIAlign, suppression, the mask head's last layer. */
-#include "engine/kernels/kernels.h"
-#include "engine/kernels/simd.h"
+#include "engine/kernels/regions.h"
 
-enum { AHEAD = 2 /* channels: pt_k_roi_align */ };
+#include <math.h>
+#include <stdbool.h>
 
 /* The two neighbours of a coordinate on an axis of `size` cells; false outside by more than a cell. */
 static bool neighbours(float at, int size, int *low, int *high, float *fraction)
@@ -17,88 +16,94 @@ static bool neighbours(float at, int size, int *low, int *high, float *fraction)
     return inside;
 }
 
+/* Adds to the weight of a neighbour in the cell's list, where it is the last or the one before if at all. */
+static int add_neighbour(int32_t *index, float *weight, int count, int neighbour, float share)
+{
+    for (int i = count - 1; i >= 0 && i >= count - 2; i--) {
+        if (index[i] == neighbour) {
+            weight[i] += share;
+            return count;
+        }
+    }
+    if (share > 0) {
+        index[count] = neighbour;
+        weight[count++] = share;
+    }
+    return count;
+}
+
 void pt_k_roi_axis(float start, float bin, int side, int samples, int size, pt_roi_axis *axis)
 {
     const float share = 1 / (float)samples;
-    int n = 0;
+    axis->most = 2 * samples;
     for (int cell = 0; cell < side; cell++) {
-        for (int s = 0; s < samples; s++, n += 2) {
+        int32_t *index = axis->index + cell * axis->most;
+        float *weight = axis->weight + cell * axis->most;
+        int count = 0, beyond = 0;
+        for (int s = 0; s < samples; s++) {
             float at = start + (float)cell * bin + ((float)s + .5f) * bin / (float)samples;
             int low, high;
             float fraction;
-            bool inside = neighbours(at, size, &low, &high, &fraction);
-            axis->index[n] = low;
-            axis->index[n + 1] = high;
-            axis->weight[n] = inside ? (1 - fraction) * share : 0;
-            axis->weight[n + 1] = inside ? fraction * share : 0;
-        }
-    }
-}
-
-/* row[0 .. n) = the weighted sum of `taps` rows of the plane. */
-static inline void mix_rows(const float *plane, int w, const int32_t *index, const float *weight, int taps,
-                            int n, float *row)
-{
-    if (taps == 4) {
-        const float *r0 = plane + (ptrdiff_t)index[0] * w, *r1 = plane + (ptrdiff_t)index[1] * w;
-        const float *r2 = plane + (ptrdiff_t)index[2] * w, *r3 = plane + (ptrdiff_t)index[3] * w;
-        const float a = weight[0], b = weight[1], c = weight[2], d = weight[3];
-        for (int x = 0; x < n; x++) {
-            row[x] = a * r0[x] + b * r1[x] + c * r2[x] + d * r3[x];
-        }
-        return;
-    }
-    for (int x = 0; x < n; x++) {
-        row[x] = 0;
-    }
-    for (int t = 0; t < taps; t++) {
-        const float *from = plane + (ptrdiff_t)index[t] * w;
-        for (int x = 0; x < n; x++) {
-            row[x] += weight[t] * from[x];
-        }
-    }
-}
-
-/* A region touches a few short rows of every channel, and channels lie far apart: without help the loop below
- * waits for memory most of its time (measured on maps larger than the caches: 1,000 regions took 220 ms
- * without, 105 with). */
-static inline void prefetch_rows(const float *plane, int w, const pt_roi_axis *y, int count, int last)
-{
-    for (int i = 0; i < count; i++) {
-        const float *row = plane + (ptrdiff_t)y->index[i] * w;
-        __builtin_prefetch(row);
-        __builtin_prefetch(row + last);
-    }
-}
-
-PT_CLONES void pt_k_roi_align(const float *map, int channels, int h, int w, const pt_roi_axis *y,
-                              const pt_roi_axis *x, int side, int samples, float *row, float *out,
-                              size_t channel_stride)
-{
-    /* Indices rise along an axis; rows are mixed between the region's first and last column alone. */
-    const int taps = 2 * samples, first = x->index[0], last = x->index[side * taps - 1];
-    const size_t plane = (size_t)h * (size_t)w;
-    for (int c = 0; c < channels; c++, map += plane, out += channel_stride) {
-        if (c + AHEAD < channels) {
-            prefetch_rows(map + AHEAD * plane + first, w, y, side * taps, last - first);
-        }
-        for (int py = 0; py < side; py++) {
-            mix_rows(map + first, w, y->index + py * taps, y->weight + py * taps, taps, last - first + 1,
-                     row);
-            for (int px = 0; px < side; px++) {
-                float sum = 0;
-                for (int t = px * taps; t < (px + 1) * taps; t++) {
-                    sum += x->weight[t] * row[x->index[t] - first];
-                }
-                out[py * side + px] = sum;
+            if (!neighbours(at, size, &low, &high, &fraction)) {
+                beyond++;
+                continue;
             }
+            count = add_neighbour(index, weight, count, low, (1 - fraction) * share);
+            count = add_neighbour(index, weight, count, high, fraction * share);
+        }
+        axis->count[cell] = (uint16_t)count;
+        axis->outside[cell] = (float)beyond * share;
+    }
+}
+
+enum { BLOCK = 256 /* channels that are summed before they are rounded to bytes */ };
+
+static void roi_f32(const float *map, const pt_roi_tap *taps, int count, int channels, float *out)
+{
+    for (int c = 0; c < channels; c++) {
+        out[c] = 0;
+    }
+    for (int t = 0; t < count; t++) {
+        const float *in = map + taps[t].offset;
+        const float weight = taps[t].weight;
+        for (int c = 0; c < channels; c++) {
+            out[c] += weight * in[c];
         }
     }
 }
 
-PT_CLONES void pt_k_suppress(size_t i, size_t n, const float *x0, const float *y0, const float *x1,
-                             const float *y1, const float *area, float threshold, uint8_t *suppressed)
+static void roi_u8_block(const uint8_t *map, const pt_roi_tap *taps, int count, int channels, float rest,
+                         uint8_t *out)
 {
+    float sums[BLOCK];
+    for (int c = 0; c < channels; c++) {
+        sums[c] = rest;
+    }
+    for (int t = 0; t < count; t++) {
+        const uint8_t *in = map + taps[t].offset;
+        const float weight = taps[t].weight;
+        for (int c = 0; c < channels; c++) {
+            sums[c] += weight * (float)in[c];
+        }
+    }
+    for (int c = 0; c < channels; c++) {
+        float v = sums[c] > 0 ? sums[c] : 0;
+        out[c] = (uint8_t)rintf(v < 255 ? v : 255);
+    }
+}
+
+static void roi_u8(const uint8_t *map, const pt_roi_tap *taps, int count, int channels, float rest,
+                   uint8_t *out)
+{
+    for (int c = 0; c < channels; c += BLOCK) {
+        int n = channels - c < BLOCK ? channels - c : BLOCK;
+        roi_u8_block(map + c, taps, count, n, rest, out + c);
+    }
+}
+
+static void suppress(const pt_box_columns *boxes, size_t i, size_t n, float threshold, uint8_t *gone)
+{
+    const float *x0 = boxes->x0, *y0 = boxes->y0, *x1 = boxes->x1, *y1 = boxes->y1, *area = boxes->area;
     const float ax0 = x0[i], ay0 = y0[i], ax1 = x1[i], ay1 = y1[i], a = area[i];
     for (size_t j = i + 1; j < n; j++) {
         float left = x0[j] > ax0 ? x0[j] : ax0;
@@ -108,40 +113,62 @@ PT_CLONES void pt_k_suppress(size_t i, size_t n, const float *x0, const float *y
         float w = right - left > 0 ? right - left : 0;
         float h = bottom - top > 0 ? bottom - top : 0;
         float inter = w * h;
-        suppressed[j] |= inter / (a + area[j] - inter) > threshold;
+        gone[j] |= inter / (a + area[j] - inter) > threshold;
     }
 }
 
-PT_CLONES static void add_scaled(float *sum, const float *x, float weight, int n)
-{
-    for (int i = 0; i < n; i++) {
-        sum[i] += weight * x[i];
-    }
-}
+enum { LANES = 16 };
 
-void pt_k_mask_logits(const float *x, int channels, size_t channel_stride, size_t sub_stride, int side,
-                      const float *weights, float bias, float *out)
+static float fold(float *lanes)
 {
-    /* Sums row by row in a small buffer, then spreads it: sub-position (dy, dx) of cell (r, i) is pixel
-     * (2r + dy, 2i + dx). */
-    enum { RUN = 64 };
-    float sum[RUN];
-    for (int sub = 0; sub < 4; sub++) {
-        for (int r = 0; r < side; r++) {
-            float *row = out + ((size_t)(2 * r + sub / 2) * 2 * (size_t)side) + sub % 2;
-            for (int i0 = 0; i0 < side; i0 += RUN) {
-                int n = side - i0 < RUN ? side - i0 : RUN;
-                for (int i = 0; i < n; i++) {
-                    sum[i] = bias;
-                }
-                const float *at = x + (size_t)sub * sub_stride + (size_t)r * (size_t)side + i0;
-                for (int c = 0; c < channels; c++, at += channel_stride) {
-                    add_scaled(sum, at, weights[c], n);
-                }
-                for (int i = 0; i < n; i++) {
-                    row[2 * (size_t)(i0 + i)] = sum[i];
-                }
-            }
+    for (int step = LANES / 2; step > 0; step /= 2) {
+        for (int j = 0; j < step; j++) {
+            lanes[j] += lanes[j + step];
         }
     }
+    return lanes[0];
+}
+
+static void dot_f32(const float *pixels, size_t count, size_t stride, const float *weights, int channels,
+                    float *sums)
+{
+    for (size_t p = 0; p < count; p++, pixels += stride) {
+        float lanes[LANES] = {0};
+        for (int c = 0; c < channels; c += LANES) {
+            int n = channels - c < LANES ? channels - c : LANES;
+            for (int j = 0; j < n; j++) {
+                lanes[j] += weights[c + j] * pixels[c + j];
+            }
+        }
+        sums[p] = fold(lanes);
+    }
+}
+
+static void dot_u8(const uint8_t *pixels, size_t count, size_t stride, int zero, const float *weights,
+                   int channels, float *sums)
+{
+    for (size_t p = 0; p < count; p++, pixels += stride) {
+        float lanes[LANES] = {0};
+        for (int c = 0; c < channels; c += LANES) {
+            int n = channels - c < LANES ? channels - c : LANES;
+            for (int j = 0; j < n; j++) {
+                lanes[j] += weights[c + j] * (float)(pixels[c + j] - zero);
+            }
+        }
+        sums[p] = fold(lanes);
+    }
+}
+
+static const pt_region_kernels plain = {
+    .roi_f32 = roi_f32,
+    .roi_u8 = roi_u8,
+    .suppress = suppress,
+    .dot_f32 = dot_f32,
+    .dot_u8 = dot_u8,
+};
+
+const pt_region_kernels *pt_region_kernels_for(pt_isa isa)
+{
+    (void)isa;
+    return &plain;
 }

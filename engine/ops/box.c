@@ -1,5 +1,7 @@
 #include "engine/ops/box.h"
 
+#include "engine/kernels/exp.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -13,8 +15,8 @@ pt_box pt_box_decode(pt_box from, const float delta[4], const float weights[4])
     dh = dh > limit ? limit : dh;
     float px = delta[0] / weights[0] * w + cx;
     float py = delta[1] / weights[1] * h + cy;
-    float half_w = .5f * (expf(dw) * w);
-    float half_h = .5f * (expf(dh) * h);
+    float half_w = .5f * (pt_exp(dw) * w);
+    float half_h = .5f * (pt_exp(dh) * h);
     return (pt_box){px - half_w, py - half_h, px + half_w, py + half_h};
 }
 

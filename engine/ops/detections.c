@@ -1,6 +1,6 @@
 #include "engine/ops/detections.h"
 
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/exp.h"
 #include "engine/ops/nms.h"
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
@@ -88,6 +88,22 @@ void pt_select_free(pt_select **select)
     }
 }
 
+static void softmax(float *row, int n)
+{
+    float top = row[0];
+    for (int i = 1; i < n; i++) {
+        top = row[i] > top ? row[i] : top;
+    }
+    float sum = 0;
+    for (int i = 0; i < n; i++) {
+        row[i] = pt_exp(row[i] - top);
+        sum += row[i];
+    }
+    for (int i = 0; i < n; i++) {
+        row[i] /= sum;
+    }
+}
+
 /* Fills candidates and order, sorted; returns how many. */
 static size_t gather(pt_select *s, float *answers, const pt_box *proposals, size_t count, float width,
                      float height)
@@ -95,7 +111,7 @@ static size_t gather(pt_select *s, float *answers, const pt_box *proposals, size
     const pt_select_params *p = &s->params;
     size_t n = 0, row = 5 * (size_t)p->classes;
     for (size_t i = 0; i < count; i++, answers += row) {
-        pt_k_softmax_row(answers, p->classes);
+        softmax(answers, p->classes);
         for (int c = 1; c < p->classes; c++) {
             if (!(answers[c] > p->score_threshold) || n == s->capacity) {
                 continue;

@@ -17,7 +17,7 @@ typedef struct pt_image_rule {
 /* out (n = 1) is at least width x height; rows are row_stride bytes apart. */
 void pt_op_image(pt_pool *pool, const pt_image_rule *rule, const uint8_t *rgb, ptrdiff_t row_stride,
                  int width, int height, pt_map *out);
-/* What lies outside counts for nothing. U8: in and out have the same quant. */
+/* What lies outside counts for nothing; the kernel is 16 at most. U8: in and out have the same quant. */
 void pt_op_max_pool(pt_pool *pool, const pt_map *in, int kernel, int stride, int pad, pt_map *out);
 /* Between elems and quants (F32 -> U8, U8 -> F32, U8 -> U8). q = clamp(rint(v * (1 / scale)) + zero). */
 void pt_op_convert(pt_pool *pool, const pt_map *in, pt_map *out);

@@ -1,6 +1,6 @@
 #include "engine/ops/nms.h"
 
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/regions.h"
 #include "tiling/base/alloc.h"
 
 pt_status pt_nms_space_reserve(pt_nms_space *space, size_t count)
@@ -29,21 +29,22 @@ void pt_nms_space_fini(pt_nms_space *space)
 
 size_t pt_nms(pt_nms_space *space, const pt_box *boxes, size_t count, float threshold, uint32_t *kept)
 {
+    const pt_region_kernels *kernels = pt_region_kernels_for(pt_isa_best());
     float *x0 = space->columns;
-    float *y0 = x0 + count, *x1 = y0 + count, *y1 = x1 + count, *area = y1 + count;
+    pt_box_columns columns = {x0, x0 + count, x0 + 2 * count, x0 + 3 * count, x0 + 4 * count};
     for (size_t i = 0; i < count; i++) {
-        x0[i] = boxes[i].x0;
-        y0[i] = boxes[i].y0;
-        x1[i] = boxes[i].x1;
-        y1[i] = boxes[i].y1;
-        area[i] = (boxes[i].x1 - boxes[i].x0) * (boxes[i].y1 - boxes[i].y0);
+        columns.x0[i] = boxes[i].x0;
+        columns.y0[i] = boxes[i].y0;
+        columns.x1[i] = boxes[i].x1;
+        columns.y1[i] = boxes[i].y1;
+        columns.area[i] = (boxes[i].x1 - boxes[i].x0) * (boxes[i].y1 - boxes[i].y0);
         space->suppressed[i] = 0;
     }
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         if (!space->suppressed[i]) {
             kept[n++] = (uint32_t)i;
-            pt_k_suppress(i, count, x0, y0, x1, y1, area, threshold, space->suppressed);
+            kernels->suppress(&columns, i, count, threshold, space->suppressed);
         }
     }
     return n;

@@ -1,5 +1,6 @@
 #include "engine/ops/roi_align.h"
 
+#include "engine/kernels/regions.h"
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
 
@@ -17,22 +18,45 @@ int pt_pyramid_level(const pt_pyramid *pyramid, pt_box box)
     return (int)level - (int)truncf(finest);
 }
 
-/* Numbers along one axis: sample points, two neighbours each. */
-static size_t axis_length(int sampling_ratio, int side)
+/* The memory of one worker: two axes, then the taps of one output cell. */
+typedef struct roi_scratch {
+    pt_roi_axis y, x;
+    pt_roi_tap *taps;
+} roi_scratch;
+
+/* Bytes of one axis of `side` cells, a multiple of 8. */
+static size_t axis_bytes(size_t most, size_t side)
 {
-    return 2 * (size_t)sampling_ratio * (size_t)side;
+    return (side * (most * (sizeof(int32_t) + sizeof(float)) + sizeof(float) + sizeof(uint16_t)) + 7) / 8 * 8;
 }
 
-pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int width, int workers)
+static pt_roi_axis place_axis(uint8_t *memory, size_t most, size_t side)
 {
-    /* Two axes of indices and weights, and a row. An index is as large as a float. */
-    size_t each = 4 * axis_length(sampling_ratio, side) + (size_t)width, total;
-    each = (each + 15) / 16 * 16;
+    pt_roi_axis axis = {.index = (int32_t *)(void *)memory, .most = (int)most};
+    axis.weight = (float *)(void *)(axis.index + side * most);
+    axis.outside = axis.weight + side * most;
+    axis.count = (uint16_t *)(void *)(axis.outside + side);
+    return axis;
+}
+
+static roi_scratch place_scratch(uint8_t *memory, int sampling_ratio, int side)
+{
+    size_t most = 2 * (size_t)sampling_ratio, bytes = axis_bytes(most, (size_t)side);
+    return (roi_scratch){place_axis(memory, most, (size_t)side),
+                         place_axis(memory + bytes, most, (size_t)side),
+                         (pt_roi_tap *)(void *)(memory + 2 * bytes)};
+}
+
+pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int workers)
+{
+    size_t most = 2 * (size_t)sampling_ratio, total;
+    size_t each = 2 * axis_bytes(most, (size_t)side) + most * most * sizeof(pt_roi_tap);
+    each = (each + PT_ALIGNMENT - 1) / PT_ALIGNMENT * PT_ALIGNMENT;
     if (!pt_size_mul(each, (size_t)workers, &total)) {
         return PT_NOMEM("region sample points");
     }
     if (each > space->each || total > space->total) {
-        float *memory = pt_alloc_aligned(total, sizeof *memory);
+        uint8_t *memory = pt_alloc_aligned(total, 1);
         if (!memory) {
             return PT_NOMEM("region sample points");
         }
@@ -51,41 +75,71 @@ void pt_roi_space_fini(pt_roi_space *space)
 typedef struct roi_job {
     const pt_pyramid *pyramid;
     const pt_roi_space *space;
+    const pt_region_kernels *kernels;
     const pt_box *boxes;
     int side;
-    float *out;
-    size_t region_stride, channel_stride;
+    pt_map *out;
 } roi_job;
 
-static void align_one(void *context, size_t i, int worker)
+static void find_samples(const pt_pyramid *pyramid, pt_box box, int level, int side, roi_scratch *scratch)
 {
-    const roi_job *job = context;
-    const pt_pyramid *pyramid = job->pyramid;
-    pt_box box = job->boxes[i];
-    int level = pt_pyramid_level(pyramid, box);
     const pt_map *map = &pyramid->maps[level];
-    float scale = pyramid->scale[level];
-    float offset = pyramid->aligned ? .5f : 0;
-    float x0 = box.x0 * scale - offset, y0 = box.y0 * scale - offset;
+    float scale = pyramid->scale[level], offset = pyramid->aligned ? .5f : 0;
+    float y0 = box.y0 * scale - offset, x0 = box.x0 * scale - offset;
     float w = box.x1 * scale - offset - x0, h = box.y1 * scale - offset - y0;
     if (!pyramid->aligned) {
         w = w > 1 ? w : 1;
         h = h > 1 ? h : 1;
     }
-    int ratio = pyramid->sampling_ratio, side = job->side;
-    size_t length = axis_length(ratio, side);
-    float *memory = job->space->memory + (size_t)worker * job->space->each;
-    pt_roi_axis along_y = {(int32_t *)(void *)(memory + 2 * length), memory};
-    pt_roi_axis along_x = {along_y.index + length, memory + length};
-    pt_k_roi_axis(y0, h / (float)side, side, ratio, map->h, &along_y);
-    pt_k_roi_axis(x0, w / (float)side, side, ratio, map->w, &along_x);
-    pt_k_roi_align(map->data, map->c, map->h, map->w, &along_y, &along_x, side, ratio, memory + 4 * length,
-                   job->out + i * job->region_stride, job->channel_stride);
+    pt_k_roi_axis(y0, h / (float)side, side, pyramid->sampling_ratio, map->h, &scratch->y);
+    pt_k_roi_axis(x0, w / (float)side, side, pyramid->sampling_ratio, map->w, &scratch->x);
+}
+
+/* Writes the pixels of output cell (cy, cx), row by row, and returns how many. */
+static int list_taps(const roi_scratch *scratch, const pt_map *map, int cy, int cx)
+{
+    const pt_roi_axis *y = &scratch->y, *x = &scratch->x;
+    const int32_t *columns = x->index + cx * x->most;
+    const float *shares = x->weight + cx * x->most;
+    int n = 0;
+    for (int i = cy * y->most; i < cy * y->most + y->count[cy]; i++) {
+        size_t row = (size_t)y->index[i] * (size_t)map->w;
+        for (int j = 0; j < x->count[cx]; j++) {
+            scratch->taps[n++] =
+                (pt_roi_tap){(row + (size_t)columns[j]) * (size_t)map->c, y->weight[i] * shares[j]};
+        }
+    }
+    return n;
+}
+
+static void align_one(void *context, size_t i, int worker)
+{
+    const roi_job *job = context;
+    int level = pt_pyramid_level(job->pyramid, job->boxes[i]), side = job->side;
+    const pt_map *map = &job->pyramid->maps[level];
+    roi_scratch scratch = place_scratch(job->space->memory + (size_t)worker * job->space->each,
+                                        job->pyramid->sampling_ratio, side);
+    find_samples(job->pyramid, job->boxes[i], level, side, &scratch);
+    size_t cell = i * (size_t)side * (size_t)side;
+    for (int cy = 0; cy < side; cy++) {
+        for (int cx = 0; cx < side; cx++, cell++) {
+            int count = list_taps(&scratch, map, cy, cx);
+            if (map->elem == PT_F32) {
+                float *out = pt_map_f32(job->out) + cell * (size_t)map->c;
+                job->kernels->roi_f32(pt_map_f32(map), scratch.taps, count, map->c, out);
+            } else {
+                uint8_t *out = pt_map_u8(job->out) + cell * (size_t)map->c;
+                float inside = (1 - scratch.y.outside[cy]) * (1 - scratch.x.outside[cx]);
+                job->kernels->roi_u8(pt_map_u8(map), scratch.taps, count, map->c,
+                                     (float)map->quant.zero * (1 - inside), out);
+            }
+        }
+    }
 }
 
 void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes,
-                  size_t count, int side, float *out, size_t region_stride, size_t channel_stride)
+                  size_t count, int side, pt_map *out)
 {
-    roi_job job = {pyramid, space, boxes, side, out, region_stride, channel_stride};
+    roi_job job = {pyramid, space, pt_region_kernels_for(pt_isa_best()), boxes, side, out};
     pt_pool_run(pool, count, align_one, &job);
 }

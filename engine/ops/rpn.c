@@ -1,10 +1,9 @@
 #include "engine/ops/rpn.h"
 
+#include "engine/kernels/exp.h"
 #include "engine/ops/nms.h"
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
-
-#include <math.h>
 
 /* What one level works on, so that levels can run side by side. */
 typedef struct level_space {
@@ -104,16 +103,14 @@ static pt_box propose(const rpn_job *job, size_t l, uint32_t index)
 {
     const pt_rpn_params *params = &job->rpn->params;
     const pt_map *map = &job->maps[l];
-    size_t pixels = (size_t)map->h * (size_t)map->w;
     size_t anchors = (size_t)params->anchors;
     size_t p = index / anchors, a = index % anchors;
     float x = (float)((int)(p % (size_t)map->w) * (job->padded_width / map->w));
     float y = (float)((int)(p / (size_t)map->w) * (job->padded_height / map->h));
     const pt_box *base = &params->base[l][a];
     const pt_box anchor = {x + base->x0, y + base->y0, x + base->x1, y + base->y1};
-    const float *deltas = map->data + (anchors + 4 * a) * pixels + p;
-    const float delta[4] = {deltas[0], deltas[pixels], deltas[2 * pixels], deltas[3 * pixels]};
-    return pt_box_clip(pt_box_decode(anchor, delta, params->weights), job->width, job->height);
+    const float *deltas = pt_map_f32(map) + p * (size_t)map->c + anchors + 4 * a;
+    return pt_box_clip(pt_box_decode(anchor, deltas, params->weights), job->width, job->height);
 }
 
 static void run_level(void *context, size_t l, int worker)
@@ -124,13 +121,13 @@ static void run_level(void *context, size_t l, int worker)
     level_space *level = &job->rpn->levels[l];
     const pt_map *map = &job->maps[l];
     size_t pixels = (size_t)map->h * (size_t)map->w;
-    size_t found = pt_top_k(map->data, pixels, params->anchors, (size_t)params->pre_nms, level->histogram,
-                            level->keys, &level->cut);
+    size_t found = pt_top_k(pt_map_f32(map), pixels, params->anchors, (size_t)map->c, (size_t)params->pre_nms,
+                            level->histogram, level->keys, &level->cut);
     size_t n = 0;
     for (size_t i = 0; i < found; i++) {
         uint32_t index = pt_rank_index(level->keys[i]);
         size_t anchors = (size_t)params->anchors;
-        float score = pt_k_sigmoid1(map->data[index % anchors * pixels + index / anchors]);
+        float score = pt_sigmoid(pt_map_f32(map)[index / anchors * (size_t)map->c + index % anchors]);
         pt_box box = propose(job, l, index);
         if (pt_box_is_large(box, params->min_size) && score >= params->score_threshold) {
             level->boxes[n] = box;

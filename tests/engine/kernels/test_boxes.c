@@ -89,27 +89,24 @@ static int falling(const void *a, const void *b)
 static void test_top_k(void **state)
 {
     (void)state;
-    enum { PIXELS = 300, ANCHORS = 3, COUNT = PIXELS * ANCHORS };
+    enum { PIXELS = 300, ANCHORS = 3, COUNT = PIXELS * ANCHORS, STRIDE = 15 };
     randoms r = {20};
     uint32_t *histogram = malloc(65536 * sizeof *histogram);
-    float values[COUNT], flat[COUNT];
+    float values[PIXELS * STRIDE], flat[COUNT];
     const float *sorted[COUNT];
     uint64_t keys[COUNT];
     assert_non_null(histogram);
+    random_fill(&r, values, PIXELS * STRIDE, 50, 60); /* what lies between must not be seen */
     for (int round = 0; round < 60; round++) {
         for (int i = 0; i < COUNT; i++) { /* coarse, so that there are ties */
-            values[i] = round % 2 ? (float)random_int(&r, -20, 20) : random_float(&r, -3, 3);
-        }
-        for (int i = 0; i < COUNT; i++) {
-            flat[i % PIXELS * ANCHORS + i / PIXELS] = values[i];
-        }
-        for (int i = 0; i < COUNT; i++) {
+            flat[i] = round % 2 ? (float)random_int(&r, -20, 20) : random_float(&r, -3, 3);
+            values[i / ANCHORS * STRIDE + i % ANCHORS] = flat[i];
             sorted[i] = &flat[i];
         }
         qsort(sorted, COUNT, sizeof *sorted, falling);
         size_t k = (size_t)random_int(&r, 1, COUNT + 50);
         float cut;
-        size_t n = pt_top_k(values, PIXELS, ANCHORS, k, histogram, keys, &cut);
+        size_t n = pt_top_k(values, PIXELS, ANCHORS, STRIDE, k, histogram, keys, &cut);
         assert_int_equal(n, k < COUNT ? k : COUNT);
         for (size_t i = 0; i < n; i++) {
             assert_int_equal(pt_rank_index(keys[i]), sorted[i] - flat);
@@ -117,9 +114,9 @@ static void test_top_k(void **state)
         assert_true(k < COUNT ? cut == *sorted[k] : cut == -INFINITY);
     }
     float cut;
-    assert_int_equal(pt_top_k(values, PIXELS, ANCHORS, 0, histogram, keys, &cut), 0);
-    values[17] = NAN; /* an infinite activation somewhere upstream must not break anything */
-    assert_int_equal(pt_top_k(values, PIXELS, ANCHORS, 10, histogram, keys, &cut), 10);
+    assert_int_equal(pt_top_k(values, PIXELS, ANCHORS, STRIDE, 0, histogram, keys, &cut), 0);
+    values[STRIDE] = NAN; /* an infinite activation somewhere upstream must not break anything */
+    assert_int_equal(pt_top_k(values, PIXELS, ANCHORS, STRIDE, 10, histogram, keys, &cut), 10);
     free(histogram);
 }
 

@@ -1,5 +1,6 @@
-/* RoIAlign, proposals, detections, pasting. */
+/* RoIAlign, proposals, detections, mask logits, pasting. */
 #include "engine/ops/detections.h"
+#include "engine/ops/mask_logits.h"
 #include "engine/ops/paste.h"
 #include "engine/ops/roi_align.h"
 #include "engine/ops/rpn.h"
@@ -20,9 +21,16 @@ static pt_box random_box(randoms *r, float side)
     return (pt_box){x, y, x + random_float(r, 1, side / 2), y + random_float(r, 1, side / 2)};
 }
 
-/* One interpolated value, written after the definition. */
-static double bilinear(const float *plane, int h, int w, double y, double x)
+static double value_at(const pt_map *map, int y, int x, int channel)
 {
+    size_t i = ((size_t)y * (size_t)map->w + (size_t)x) * (size_t)map->c + (size_t)channel;
+    return map->elem == PT_F32 ? (double)pt_map_f32(map)[i] : (double)(pt_map_u8(map)[i] - map->quant.zero);
+}
+
+/* One interpolated value, written after the definition. */
+static double bilinear(const pt_map *map, int channel, double y, double x)
+{
+    int h = map->h, w = map->w;
     if (y < -1 || y > h || x < -1 || x > w) {
         return 0;
     }
@@ -31,8 +39,8 @@ static double bilinear(const float *plane, int h, int w, double y, double x)
     int y0 = (int)fmin(floor(y), h - 1), x0 = (int)fmin(floor(x), w - 1);
     int y1 = y0 + 1 < h ? y0 + 1 : y0, x1 = x0 + 1 < w ? x0 + 1 : x0;
     double ly = y0 == h - 1 ? 0 : y - y0, lx = x0 == w - 1 ? 0 : x - x0;
-    return (1 - ly) * ((1 - lx) * (double)plane[y0 * w + x0] + lx * (double)plane[y0 * w + x1]) +
-           ly * ((1 - lx) * (double)plane[y1 * w + x0] + lx * (double)plane[y1 * w + x1]);
+    return (1 - ly) * ((1 - lx) * value_at(map, y0, x0, channel) + lx * value_at(map, y0, x1, channel)) +
+           ly * ((1 - lx) * value_at(map, y1, x0, channel) + lx * value_at(map, y1, x1, channel));
 }
 
 static double naive_roi_align(const pt_pyramid *p, pt_box b, int side, int channel, int cell)
@@ -51,55 +59,80 @@ static double naive_roi_align(const pt_pyramid *p, pt_box b, int side, int chann
     for (int i = 0; i < s * s; i++) {
         double y = y0 + h / side * (cell / side + (i / s + .5) / s);
         double x = x0 + w / side * (cell % side + (i % s + .5) / s);
-        sum += bilinear(map->data + channel * map->h * map->w, map->h, map->w, y, x);
+        sum += bilinear(map, channel, y, x);
     }
     return sum / (s * s);
+}
+
+enum { ROI_CHANNELS = 19, ROI_BOXES = 40 };
+
+static void check_roi_align(randoms *r, const pt_pyramid *p, pt_pool *pool)
+{
+    int side = random_int(r, 1, 9);
+    pt_box boxes[ROI_BOXES];
+    for (int i = 0; i < ROI_BOXES; i++) {
+        boxes[i] = random_box(r, 150);
+    }
+    boxes[0] = (pt_box){-30, -40, 500, 600}; /* far outside on all sides */
+    boxes[1] = (pt_box){5, 5, 5, 5};
+    boxes[2] = (pt_box){900, 900, 950, 990};
+    pt_roi_space space = {0};
+    assert_int_equal(pt_roi_space_reserve(&space, p->sampling_ratio, side, 2).code, PT_OK);
+    pt_map out = p->maps[0];
+    out.n = ROI_BOXES;
+    out.h = out.w = side;
+    out.data = calloc(pt_map_count(&out), sizeof(float));
+    assert_non_null(out.data);
+    pt_roi_align(p, &space, pool, boxes, ROI_BOXES, side, &out);
+    for (size_t i = 0; i < pt_map_count(&out); i++) {
+        size_t cell = i / ROI_CHANNELS, cells = (size_t)(side * side);
+        double wanted =
+            naive_roi_align(p, boxes[cell / cells], side, (int)(i % ROI_CHANNELS), (int)(cell % cells));
+        if (out.elem == PT_F32) {
+            assert_true(fabs(wanted - (double)pt_map_f32(&out)[i]) < 2e-4);
+        } else {
+            assert_true(fabs(wanted + out.quant.zero - pt_map_u8(&out)[i]) < .5 + 1e-2);
+        }
+    }
+    free(out.data);
+    pt_roi_space_fini(&space);
 }
 
 static void test_roi_align(void **state)
 {
     (void)state;
-    enum { C = 3, N = 40 };
     randoms r = {22};
-    float maps[2][C * 40 * 50];
-    random_fill(&r, maps[0], 2 * C * 40 * 50, -1, 1);
+    float *floats = calloc(2, ROI_CHANNELS * 40 * 50 * sizeof *floats);
+    uint8_t *bytes = calloc(2, ROI_CHANNELS * 40 * 50);
+    assert_true(floats && bytes);
+    random_fill(&r, floats, 2 * ROI_CHANNELS * 40 * 50, -1, 1);
+    for (int i = 0; i < 2 * ROI_CHANNELS * 40 * 50; i++) {
+        bytes[i] = (uint8_t)random_int(&r, 0, 255);
+    }
     pt_pool *pool = NULL;
     assert_int_equal(pt_pool_new(2, &pool).code, PT_OK);
-    for (int round = 0; round < 12; round++) {
+    for (int round = 0; round < 24; round++) {
         pt_pyramid p = {.levels = 2,
                         .canonical_size = 100,
                         .canonical_level = 3,
                         .sampling_ratio = 1 + round % 3,
-                        .aligned = round % 2};
-        p.maps[0] = (pt_map){maps[0], C, 1, 40, 50};
-        p.maps[1] = (pt_map){maps[1], C, 1, 20, 25};
-        p.scale[0] = .25f;
-        p.scale[1] = .125f;
-        int side = random_int(&r, 1, 9);
-        size_t cells = (size_t)(side * side);
-        pt_box boxes[N];
-        for (int i = 0; i < N; i++) {
-            boxes[i] = random_box(&r, 150);
+                        .aligned = round % 2,
+                        .scale = {.25f, .125f}};
+        for (int l = 0; l < 2; l++) {
+            p.maps[l] = (pt_map){.n = 1, .h = 40 >> l, .w = 50 >> l, .c = ROI_CHANNELS};
+            p.maps[l].elem = round < 12 ? PT_F32 : PT_U8;
+            p.maps[l].quant = (pt_quant){.25f, 20 * (round % 4)};
+            p.maps[l].data =
+                round < 12 ? (void *)(floats + l * ROI_CHANNELS * 2000) : bytes + l * ROI_CHANNELS * 2000;
         }
-        boxes[0] = (pt_box){-30, -40, 500, 600}; /* far outside on all sides */
-        boxes[1] = (pt_box){5, 5, 5, 5};
-        pt_roi_space space = {0};
-        assert_int_equal(pt_roi_space_reserve(&space, p.sampling_ratio, side, 50, 2).code, PT_OK);
-        float *out = calloc(N * C * cells, sizeof *out);
-        assert_non_null(out);
-        pt_roi_align(&p, &space, pool, boxes, N, side, out, C * cells, cells);
-        for (size_t i = 0; i < N * C * cells; i++) {
-            double wanted =
-                naive_roi_align(&p, boxes[i / (C * cells)], side, (int)(i / cells % C), (int)(i % cells));
-            assert_true(fabs(wanted - (double)out[i]) < 2e-4);
-        }
-        free(out);
-        pt_roi_space_fini(&space);
+        check_roi_align(&r, &p, pool);
     }
     pt_pool_free(&pool);
+    free(floats);
+    free(bytes);
     pt_roi_space space = {0};
     pt_alloc_fail_after(0);
-    assert_int_equal(pt_roi_space_reserve(&space, 2, 7, 64, 1).code, PT_E_NOMEM);
+    assert_int_equal(pt_roi_space_reserve(&space, 2, 7, 1).code, PT_E_NOMEM);
     pt_alloc_fail_after(-1);
 }
 
@@ -141,14 +174,15 @@ static void test_rpn(void **state)
     assert_int_equal(pt_rpn_new(&params, &rpn).code, PT_OK);
     float fine[5 * 16] = {0}, coarse[5 * 4] = {0}; /* 4 x 4 and 2 x 2 cells of a 64 x 64 image */
     for (int i = 0; i < 16; i++) {
-        fine[i] = -10 - (float)i;
+        fine[5 * i] = -10 - (float)i;
     }
-    fine[5] = 3;
-    fine[10] = 3; /* a tie: the first by index wins */
+    fine[5 * 5] = 3;
+    fine[5 * 10] = 3; /* a tie: the first by index wins */
     coarse[0] = 1;
-    coarse[1] = -1;
-    coarse[2] = coarse[3] = -2;
-    const pt_map maps[2] = {{fine, 5, 1, 4, 4}, {coarse, 5, 1, 2, 2}};
+    coarse[5] = -1;
+    coarse[10] = coarse[15] = -2;
+    const pt_map maps[2] = {{.data = fine, .n = 1, .h = 4, .w = 4, .c = 5},
+                            {.data = coarse, .n = 1, .h = 2, .w = 2, .c = 5}};
     pt_proposals p = pt_rpn_run(rpn, pool, maps, 64, 64, 60, 50);
     assert_int_equal(p.count, 6);
     assert_int_equal(p.caps, 0);
@@ -160,9 +194,9 @@ static void test_rpn(void **state)
     }
     /* All alike and likely: five of sixteen and the post-NMS cap are cut, which is reported. */
     for (int i = 0; i < 16; i++) {
-        fine[i] = 2;
+        fine[5 * i] = 2;
+        coarse[i / 4 * 5] = 0;
     }
-    memset(coarse, 0, 4 * sizeof *coarse);
     p = pt_rpn_run(rpn, pool, maps, 64, 64, 60, 50);
     assert_int_equal(p.count, 6);
     assert_int_equal(p.caps, 2);
@@ -298,6 +332,55 @@ static void test_select_ties_and_failures(void **state)
     pt_select_free(&select);
 }
 
+/* The definition in double; expanded as mask_logits.h has it. */
+static double logit(const pt_map *map, size_t region, int y, int x, const float *weights, float bias)
+{
+    int channels = map->c / 4, sub = y % 2 * 2 + x % 2;
+    size_t cell = (region * (size_t)map->h + (size_t)(y / 2)) * (size_t)map->w + (size_t)(x / 2);
+    double sum = (double)bias;
+    for (int c = 0; c < channels; c++) {
+        size_t i = cell * (size_t)map->c + (size_t)(sub * channels + c);
+        double v = map->elem == PT_F32 ? (double)pt_map_f32(map)[i]
+                                       : (pt_map_u8(map)[i] - map->quant.zero) * (double)map->quant.scale;
+        sum += v * (double)weights[c];
+    }
+    return sum;
+}
+
+static void test_mask_logits(void **state)
+{
+    (void)state;
+    enum { C = 37, SIDE = 67, N = 2, CLASSES = 3, COUNT = N * SIDE * SIDE * 4 * C, PIXELS = 4 * SIDE * SIDE };
+    randoms r = {6};
+    float *floats = calloc(COUNT, sizeof *floats), *out = calloc(N * PIXELS, sizeof *out);
+    uint8_t *bytes = calloc(COUNT, 1);
+    assert_true(floats && bytes && out);
+    float weights[CLASSES * C];
+    random_fill(&r, floats, COUNT, -1, 1);
+    random_fill(&r, weights, CLASSES * C, -1, 1);
+    for (int i = 0; i < COUNT; i++) {
+        bytes[i] = (uint8_t)random_int(&r, 0, 255);
+    }
+    const float bias[CLASSES] = {5, .25f, -.5f};
+    const int ids[N] = {2, 1};
+    pt_pool *pool = NULL;
+    assert_int_equal(pt_pool_new(3, &pool).code, PT_OK);
+    for (int elem = PT_F32; elem <= PT_U8; elem++) {
+        pt_map map = {.n = N, .h = SIDE, .w = SIDE, .c = 4 * C, .elem = (pt_elem)elem, .quant = {.01f, 9}};
+        map.data = elem == PT_F32 ? (void *)floats : bytes;
+        pt_op_mask_logits(pool, &map, ids, weights, bias, out);
+        for (int i = 0; i < N * PIXELS; i++) {
+            int id = ids[i / PIXELS], y = i % PIXELS / (2 * SIDE), x = i % (2 * SIDE);
+            double wanted = logit(&map, (size_t)(i / PIXELS), y, x, weights + id * C, bias[id]);
+            assert_true(fabs(wanted - (double)out[i]) < 1e-4);
+        }
+    }
+    pt_pool_free(&pool);
+    free(floats);
+    free(bytes);
+    free(out);
+}
+
 static void test_paste_extent(void **state)
 {
     (void)state;
@@ -332,10 +415,11 @@ static void test_paste(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_roi_align),    cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_rpn),          cmocka_unit_test(test_rpn_failures),
-        cmocka_unit_test(test_select),       cmocka_unit_test(test_select_ties_and_failures),
-        cmocka_unit_test(test_paste_extent), cmocka_unit_test(test_paste),
+        cmocka_unit_test(test_roi_align),   cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_rpn),         cmocka_unit_test(test_rpn_failures),
+        cmocka_unit_test(test_select),      cmocka_unit_test(test_select_ties_and_failures),
+        cmocka_unit_test(test_mask_logits), cmocka_unit_test(test_paste_extent),
+        cmocka_unit_test(test_paste),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
