@@ -1,6 +1,7 @@
 /* Own kernels for x86-64 vectors, and plain C where there are none. Every version of a kernel computes the
  * same bits, so a layer's result is the same on any CPU and for any number of threads. */
 #include "engine/backend/native/internal.h"
+#include "engine/backend/native/native_f32.h"
 
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
@@ -59,7 +60,12 @@ pt_status pt_native_reserve_scratch(pt_native *native, size_t bytes)
 static pt_status native_conv_new(pt_backend *backend, const pt_conv_spec *spec, pt_conv_weights *weights,
                                  pt_conv **out)
 {
-    (void)backend, (void)out;
+    (void)backend;
+    if (spec->in_elem == PT_F32) {
+        pt_status status = pt_native_f32_new(spec, weights, pt_isa_best(), out);
+        pt_conv_weights_free(weights);
+        return status;
+    }
     pt_conv_weights_free(weights);
     return pt_error(PT_E_UNSUPPORTED, "the native backend has no %s layers; use --backend portable",
                     spec->in_elem == PT_U8 ? "INT8" : "FP32");

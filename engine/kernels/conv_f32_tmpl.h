@@ -1,0 +1,130 @@
+/* Matrix tiles of FP32 layers, included once by each version's source, which defines
+ *
+ *   vf and vf_load, vf_store, vf_load_first and vf_store_first (the first n lanes), vf_set1, vf_zero, vf_add,
+ *   vf_fma, vf_max, vf_min    a vector of floats
+ *   WIDTH      its lanes
+ *   ROWS, VECTORS    pixels and vectors of output channels of the largest tile: ROWS * VECTORS sums stay in
+ *                    registers, with VECTORS weights and one activation beside them
+ */
+
+/* GCC needs the constants in every loop to keep the sums in registers. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+/* Rows are addressed as one of a few bases plus 0, 1 or 2 strides, which x86 computes while it loads: as many
+ * pointers as rows would not fit in the general registers. */
+enum { BASES = (ROWS + 2) / 3 };
+
+ALWAYS_INLINE void multiply(const pt_f32_tile *t, const float *b, const int rows, const int vectors,
+                            vf sum[ROWS][VECTORS])
+{
+    const size_t stride = t->a_stride;
+    const float *base[BASES];
+    UNROLL for (int i = 0; i < (rows + 2) / 3; i++)
+    {
+        base[i] = t->a + (size_t)(3 * i) * stride;
+    }
+    for (size_t k = t->depth; k > 0; k--) {
+        vf w[VECTORS];
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
+            w[v] = vf_load(b + v * WIDTH);
+        }
+        UNROLL for (int r = 0; r < rows; r++)
+        {
+            vf x = vf_set1(base[r / 3][(size_t)(r % 3) * stride]);
+            UNROLL for (int v = 0; v < vectors; v++)
+            {
+                sum[r][v] = vf_fma(x, w[v], sum[r][v]);
+            }
+        }
+        UNROLL for (int i = 0; i < (rows + 2) / 3; i++)
+        {
+            base[i]++;
+        }
+        b += PT_F32_PANEL;
+    }
+}
+
+ALWAYS_INLINE vf activated(vf y, pt_activation activation)
+{
+    if (activation != PT_ACT_NONE) {
+        y = vf_max(y, vf_zero());
+    }
+    return activation == PT_ACT_RELU6 ? vf_min(y, vf_set1(6)) : y;
+}
+
+/* `first` is the tile's column that sum[.][0] begins with. */
+ALWAYS_INLINE void finish(const pt_f32_tile *t, int first, const int rows, const int vectors,
+                          vf sum[ROWS][VECTORS])
+{
+    const pt_f32_finish *f = t->finish;
+    const pt_activation activation = f->activation;
+    UNROLL for (int v = 0; v < vectors; v++)
+    {
+        const int column = first + v * WIDTH;
+        const vf bias = vf_load(f->bias + column);
+        const int left = t->columns - column;
+        UNROLL for (int r = 0; r < rows; r++)
+        {
+            vf y = vf_add(sum[r][v], bias);
+            float *out = f->out + (size_t)r * f->out_stride + column;
+            if (left >= WIDTH) {
+                y = f->add[0] ? vf_add(y, vf_load(f->add[r] + column)) : y;
+                vf_store(out, activated(y, activation));
+            } else {
+                y = f->add[0] ? vf_add(y, vf_load_first(f->add[r] + column, left)) : y;
+                vf_store_first(out, activated(y, activation), left);
+            }
+        }
+    }
+}
+
+ALWAYS_INLINE void tile(const pt_f32_tile *t, int first, const int rows, const int vectors)
+{
+    vf sum[ROWS][VECTORS];
+    UNROLL for (int r = 0; r < rows; r++)
+    {
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
+            sum[r][v] =
+                t->begin ? vf_zero() : vf_load(t->sums + (size_t)r * t->sums_stride + first + v * WIDTH);
+        }
+    }
+    multiply(t, t->b + first, rows, vectors, sum);
+    if (t->finish) {
+        finish(t, first, rows, vectors, sum);
+        return;
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+    {
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
+            vf_store(t->sums + (size_t)r * t->sums_stride + first + v * WIDTH, sum[r][v]);
+        }
+    }
+}
+
+/* One version for each count of rows: VECTORS wide as long as the columns last, then one by one. */
+#define TILE_OF(rows)                                                                                        \
+    static void tile_wide_##rows(const pt_f32_tile *t, int first)                                            \
+    {                                                                                                        \
+        tile(t, first, rows, VECTORS);                                                                       \
+    }                                                                                                        \
+    static void tile_narrow_##rows(const pt_f32_tile *t, int first)                                          \
+    {                                                                                                        \
+        tile(t, first, rows, 1);                                                                             \
+    }
+
+typedef void tile_part(const pt_f32_tile *t, int first);
+
+static void tile_by(const pt_f32_tile *t, tile_part *wide, tile_part *narrow)
+{
+    int first = 0;
+    for (; t->columns - first > (VECTORS - 1) * WIDTH; first += VECTORS * WIDTH) {
+        wide(t, first);
+    }
+    for (; t->columns > first; first += WIDTH) {
+        narrow(t, first);
+    }
+}
