@@ -1,0 +1,151 @@
+/* Times the layers of the networks alone, on the native backend: milliseconds, GFLOP/s (or GOP/s), share of
+ * what as many cores do at the most.
+ *
+ *   bench_kernels [--network r50|mobilenet] [--layer TEXT] [--threads N] [--direct] [--seconds S]
+ *
+ * Each time is the least of all runs in S seconds. --direct: no Winograd. The sums are those of all layers of
+ * the network at 1024 x 1024, 1,000 proposals and 100 detections. */
+#include "bench/kernels_layers.h"
+#include "engine/backend/native/native_f32.h"
+#include "engine/kernels/peak.h"
+#include "tiling/base/alloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct options {
+    const char *network, *layer;
+    int threads;
+    bool direct;
+    double seconds;
+} options;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Multiply-adds a second of one core; the best of many short loops. */
+static double peak_rate(void)
+{
+    const pt_peak peak = pt_peak_best();
+    double best = 0;
+    for (int i = 0; i < 100; i++) {
+        const double from = now();
+        const double count = (double)peak.f32(1 << 15);
+        const double rate = count / (now() - from);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+static void *numbers(size_t count)
+{
+    float *block = pt_alloc_aligned(count + PT_MAP_SLACK / sizeof *block, sizeof *block);
+    if (!block) {
+        fprintf(stderr, "out of memory\n");
+        exit(1);
+    }
+    for (size_t i = 0; i < count + PT_MAP_SLACK / sizeof *block; i++) {
+        block[i] = (float)(i * 2654435761u % 1000) * 0.001f - 0.5f;
+    }
+    return block;
+}
+
+static void check(pt_status status)
+{
+    if (status.code != PT_OK) {
+        fprintf(stderr, "%s\n", status.message);
+        exit(1);
+    }
+}
+
+typedef struct measured {
+    double seconds, flops;
+    const char *method;
+} measured;
+
+static measured measure(pt_native *native, const bench_layer *layer, const options *o)
+{
+    pt_conv_spec spec = bench_layer_spec(layer);
+    pt_map in = {NULL, layer->n, layer->h, layer->w, layer->in, PT_F32, {1, 0}};
+    pt_map out = {NULL, layer->n, 0, 0, layer->out, PT_F32, {1, 0}};
+    out.h = pt_window_out(in.h, spec.kernel_h, spec.stride, spec.pad);
+    out.w = pt_window_out(in.w, spec.kernel_w, spec.stride, spec.pad);
+    const size_t each = (size_t)(spec.kernel_h * spec.kernel_w * (spec.in_channels / spec.groups));
+    pt_conv_weights weights = {.f32 = numbers((size_t)layer->out * each),
+                               .bias = numbers((size_t)layer->out)};
+    pt_conv *conv = NULL;
+    check((o->direct ? pt_native_f32_direct_new : pt_native_f32_new)(&spec, &weights, pt_isa_best(), &conv));
+    pt_conv_weights_free(&weights);
+    check(conv->ops->reserve(conv, native, in.n, in.h, in.w));
+    in.data = numbers(pt_map_count(&in));
+    out.data = numbers(pt_map_count(&out));
+    measured m = {1e9, 2.0 * (double)pt_map_count(&out) * (double)each, conv->ops->method(conv)};
+    const double end = now() + o->seconds;
+    for (double from = now(), to; from < end; from = to) {
+        conv->ops->run(conv, native, &in, spec.add == PT_ADD_NONE ? NULL : &out, &out);
+        to = now();
+        m.seconds = to - from < m.seconds ? to - from : m.seconds;
+    }
+    pt_free(in.data);
+    pt_free(out.data);
+    conv->ops->free(conv);
+    return m;
+}
+
+static options read_options(int argc, char **argv)
+{
+    options o = {.threads = pt_cpu_count(), .seconds = 0.3};
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--direct") == 0) {
+            o.direct = true;
+        } else if (value && strcmp(argv[i], "--network") == 0) {
+            o.network = argv[++i];
+        } else if (value && strcmp(argv[i], "--layer") == 0) {
+            o.layer = argv[++i];
+        } else if (value && strcmp(argv[i], "--threads") == 0) {
+            o.threads = atoi(argv[++i]);
+        } else if (value && strcmp(argv[i], "--seconds") == 0) {
+            o.seconds = strtod(argv[++i], NULL);
+        } else {
+            fprintf(stderr, "unknown option %s; see the head of bench/kernels.c\n", argv[i]);
+            exit(2);
+        }
+    }
+    return o;
+}
+
+int main(int argc, char **argv)
+{
+    const options o = read_options(argc, argv);
+    pt_backend *backend = NULL;
+    check(pt_backend_native.open(o.threads, &backend));
+    const double peak = 2 * peak_rate() * o.threads;
+    printf("%s, %d threads, peak %.0f GFLOP/s\n", backend->description, o.threads, peak * 1e-9);
+    printf("%-10s %-22s %5s %-18s %9s %8s %8s %6s\n", "network", "layer", "times", "method", "GFLOP", "ms",
+           "GFLOP/s", "peak");
+    measured sum = {0};
+    for (size_t i = 0; i < bench_layer_count; i++) {
+        const bench_layer *layer = &bench_layers[i];
+        if ((o.network && strcmp(layer->network, o.network) != 0) ||
+            (o.layer && !strstr(layer->name, o.layer))) {
+            continue;
+        }
+        const measured m = measure((pt_native *)backend, layer, &o);
+        printf("%-10s %-22s %5d %-18s %9.3f %8.3f %8.1f %5.0f%%\n", layer->network, layer->name, layer->times,
+               m.method, m.flops * 1e-9, m.seconds * 1e3, m.flops / m.seconds * 1e-9,
+               100 * m.flops / m.seconds / peak);
+        sum.seconds += layer->times * m.seconds;
+        sum.flops += layer->times * m.flops;
+    }
+    printf("%-52s %14.1f %8.1f %8.1f %5.0f%%\n", "all", sum.flops * 1e-9, sum.seconds * 1e3,
+           sum.flops / sum.seconds * 1e-9, 100 * sum.flops / sum.seconds / peak);
+    backend->ops->close(backend);
+    return 0;
+}
