@@ -39,11 +39,26 @@ typedef struct pt_f32_tile {
     const pt_f32_finish *finish; /* NULL: into `sums` */
 } pt_f32_tile;
 
+/* A layer with one input channel per output channel, over one image. */
+typedef struct pt_f32_depthwise {
+    const float *in; /* h x w x channels */
+    int h, w, channels;
+    int kernel_h, kernel_w, stride, pad;
+    const float *weights;  /* kernel_h x kernel_w x weights_stride */
+    size_t weights_stride; /* channels rounded up to 16 */
+    const float *bias;     /* as many */
+    pt_activation activation;
+    float *out; /* rows x out_w x channels */
+    int out_w;
+} pt_f32_depthwise;
+
 /* All members are set. */
 typedef struct pt_f32_kernels {
     const char *name;
     int rows; /* of the largest tile */
     void (*tile)(const pt_f32_tile *tile);
+    /* Output rows [row0, row1). Channels behind the last, up to a whole vector, are read. */
+    void (*depthwise)(const pt_f32_depthwise *layer, int row0, int row1);
 } pt_f32_kernels;
 
 /* The version for an instruction set: the widest of this build that it includes. */

@@ -61,6 +61,7 @@ static inline vf vf_min(vf a, vf b)
 enum { WIDTH = 1, ROWS = 4, VECTORS = 4 };
 
 #include "engine/kernels/conv_f32_tmpl.h"
+#include "engine/kernels/depthwise_f32_tmpl.h"
 
 TILE_OF(1)
 TILE_OF(2)
@@ -74,4 +75,5 @@ static void tile_any(const pt_f32_tile *t)
     tile_by(t, wide[t->rows - 1], narrow[t->rows - 1]);
 }
 
-const pt_f32_kernels pt_f32_kernels_c = {.name = "c", .rows = ROWS, .tile = tile_any};
+const pt_f32_kernels pt_f32_kernels_c = {
+    .name = "c", .rows = ROWS, .tile = tile_any, .depthwise = depthwise_any};

@@ -9,6 +9,7 @@
 #include "engine/backend/native/internal.h"
 
 pt_native_new pt_native_f32_new;
-pt_native_new pt_native_f32_direct_new; /* every layer */
+pt_native_new pt_native_f32_direct_new;    /* every layer */
+pt_native_new pt_native_f32_depthwise_new; /* one input channel per output channel, nothing added */
 
 #endif

@@ -15,11 +15,12 @@ static void assert_same_bits(const f32_case *c, const float *wanted)
     assert_memory_equal(c->out.data, wanted, pt_map_count(&c->out) * sizeof(float));
 }
 
-static void check_chain(randoms *r, const pt_conv_spec *spec, int n, int h, int w)
+static void check_chain(randoms *r, pt_native_new *implementation, const pt_conv_spec *spec, int n, int h,
+                        int w)
 {
     f32_case c = f32_case_new(r, spec, n, h, w, random_int(r, 1, 9), random_int(r, 1, 9));
     for (int isa = PT_ISA_C; isa <= (int)pt_isa_best(); isa++) {
-        f32_case_run(&c, pt_native_f32_direct_new, (pt_isa)isa, 1 + isa % 3, isa % 2);
+        f32_case_run(&c, implementation, (pt_isa)isa, 1 + isa % 3, isa % 2);
         assert_same_bits(&c, c.chain);
     }
     f32_case_free(&c);
@@ -38,7 +39,8 @@ static void test_direct_layers_are_one_chain(void **state)
         s.out_channels = s.groups * random_int(&r, 1, 75);
         s.activation = (pt_activation)random_int(&r, 0, 2);
         s.add = (pt_add)random_int(&r, 0, 2);
-        check_chain(&r, &s, random_int(&r, 1, 3), random_int(&r, 4, 12), random_int(&r, 4, 12));
+        check_chain(&r, pt_native_f32_direct_new, &s, random_int(&r, 1, 3), random_int(&r, 4, 12),
+                    random_int(&r, 4, 12));
     }
 }
 
@@ -59,7 +61,7 @@ static void test_direct_layers_of_networks(void **state)
         s.groups = 1;
         s.activation = PT_ACT_RELU6;
         s.add = i % 2 ? PT_ADD_SAME : PT_ADD_NONE;
-        check_chain(&r, &s, 1, 23, 19);
+        check_chain(&r, pt_native_f32_direct_new, &s, 1, 23, 19);
     }
     const pt_conv_spec rows = {.in_channels = 2000,
                                .out_channels = 33,
@@ -68,7 +70,26 @@ static void test_direct_layers_of_networks(void **state)
                                .stride = 1,
                                .groups = 1,
                                .activation = PT_ACT_RELU};
-    check_chain(&r, &rows, 100, 1, 1);
+    check_chain(&r, pt_native_f32_direct_new, &rows, 100, 1, 1);
+}
+
+static void test_depthwise_layers_are_one_chain(void **state)
+{
+    (void)state;
+    randoms r = {22};
+    for (int round = 0; round < 120; round++) {
+        pt_conv_spec s = {.kernel_h = 3, .kernel_w = 3, .pad = 1};
+        if (round % 3 == 0) {
+            s.kernel_h = random_int(&r, 1, 5);
+            s.kernel_w = random_int(&r, 1, 5);
+            s.pad = random_int(&r, 0, 3);
+        }
+        s.stride = random_int(&r, 1, round % 3 ? 2 : 3);
+        s.groups = s.in_channels = s.out_channels = random_int(&r, 2, 70);
+        s.activation = (pt_activation)random_int(&r, 0, 2);
+        check_chain(&r, pt_native_f32_depthwise_new, &s, random_int(&r, 1, 3), random_int(&r, 5, 19),
+                    random_int(&r, 5, 19));
+    }
 }
 
 static pt_conv_weights weights_of(const pt_conv_spec *s)
@@ -138,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_direct_layers_are_one_chain),
         cmocka_unit_test(test_direct_layers_of_networks),
+        cmocka_unit_test(test_depthwise_layers_are_one_chain),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_says_what_it_is),
     };
