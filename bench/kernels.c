@@ -1,12 +1,15 @@
 /* Times the layers of the networks alone, on the native backend: milliseconds, GFLOP/s (or GOP/s), share of
  * what as many cores do at the most.
  *
- *   bench_kernels [--network r50|mobilenet] [--layer TEXT] [--threads N] [--direct] [--seconds S]
+ *   bench_kernels [--int8] [--network r50|mobilenet] [--layer TEXT] [--threads N] [--direct] [--seconds S]
+ *                 [--cpu]
  *
- * Each time is the least of all runs in S seconds. --direct: no Winograd. The sums are those of all layers of
- * the network at 1024 x 1024, 1,000 proposals and 100 detections. */
+ * Each time is the least of all runs in S seconds. --direct: no Winograd. --int8: bytes to bytes; the stem
+ * reads 4 channels. The sums are those of all layers of the network at 1024 x 1024, 1,000 proposals and 100
+ * detections. */
 #include "bench/kernels_layers.h"
 #include "engine/backend/native/native_f32.h"
+#include "engine/backend/native/native_u8.h"
 #include "engine/kernels/peak.h"
 #include "tiling/base/alloc.h"
 
@@ -18,25 +21,27 @@
 typedef struct options {
     const char *network, *layer;
     int threads;
-    bool direct;
+    bool direct, int8;
     double seconds;
 } options;
+
+static clockid_t measuring_clock = CLOCK_MONOTONIC;
 
 static double now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(measuring_clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* Multiply-adds a second of one core; the best of many short loops. */
-static double peak_rate(void)
+static double peak_rate(bool int8)
 {
     const pt_peak peak = pt_peak_best();
     double best = 0;
     for (int i = 0; i < 100; i++) {
         const double from = now();
-        const double count = (double)peak.f32(1 << 15);
+        const double count = (double)(int8 ? peak.u8 : peak.f32)(1 << 15);
         const double rate = count / (now() - from);
         best = rate > best ? rate : best;
     }
@@ -69,23 +74,56 @@ typedef struct measured {
     const char *method;
 } measured;
 
+static void *bytes(size_t count)
+{
+    uint8_t *block = pt_alloc_aligned(count + PT_MAP_SLACK, 1);
+    if (!block) {
+        fprintf(stderr, "out of memory\n");
+        exit(1);
+    }
+    for (size_t i = 0; i < count + PT_MAP_SLACK; i++) {
+        block[i] = (uint8_t)(i * 2654435761u >> 13);
+    }
+    return block;
+}
+
+static void *map_data(const pt_map *map)
+{
+    return map->elem == PT_U8 ? bytes(pt_map_count(map)) : numbers(pt_map_count(map));
+}
+
+static pt_conv *prepare(const pt_conv_spec *spec, size_t each, const options *o)
+{
+    size_t out = (size_t)spec->out_channels;
+    pt_conv_weights weights = {.bias = numbers(out)};
+    pt_conv *conv = NULL;
+    if (o->int8) {
+        weights.s8 = bytes(out * each);
+        weights.scale = numbers(out);
+        check(pt_native_u8_new(spec, &weights, pt_isa_best(), &conv));
+    } else {
+        weights.f32 = numbers(out * each);
+        check(
+            (o->direct ? pt_native_f32_direct_new : pt_native_f32_new)(spec, &weights, pt_isa_best(), &conv));
+    }
+    pt_conv_weights_free(&weights);
+    return conv;
+}
+
 static measured measure(pt_native *native, const bench_layer *layer, const options *o)
 {
-    pt_conv_spec spec = bench_layer_spec(layer);
-    pt_map in = {NULL, layer->n, layer->h, layer->w, layer->in, PT_F32, {1, 0}};
-    pt_map out = {NULL, layer->n, 0, 0, layer->out, PT_F32, {1, 0}};
+    const pt_conv_spec spec = bench_layer_spec(layer, o->int8);
+    pt_map in = {NULL, layer->n, layer->h, layer->w, spec.in_channels, spec.in_elem, spec.in};
+    pt_map out = {NULL, layer->n, 0, 0, layer->out, spec.out_elem, spec.out};
     out.h = pt_window_out(in.h, spec.kernel_h, spec.stride, spec.pad);
     out.w = pt_window_out(in.w, spec.kernel_w, spec.stride, spec.pad);
     const size_t each = (size_t)(spec.kernel_h * spec.kernel_w * (spec.in_channels / spec.groups));
-    pt_conv_weights weights = {.f32 = numbers((size_t)layer->out * each),
-                               .bias = numbers((size_t)layer->out)};
-    pt_conv *conv = NULL;
-    check((o->direct ? pt_native_f32_direct_new : pt_native_f32_new)(&spec, &weights, pt_isa_best(), &conv));
-    pt_conv_weights_free(&weights);
+    pt_conv *conv = prepare(&spec, each, o);
     check(conv->ops->reserve(conv, native, in.n, in.h, in.w));
-    in.data = numbers(pt_map_count(&in));
-    out.data = numbers(pt_map_count(&out));
-    measured m = {1e9, 2.0 * (double)pt_map_count(&out) * (double)each, conv->ops->method(conv)};
+    in.data = map_data(&in);
+    out.data = map_data(&out);
+    const size_t real = (size_t)(layer->kernel * layer->kernel * (layer->in / layer->groups));
+    measured m = {1e9, 2.0 * (double)pt_map_count(&out) * (double)real, conv->ops->method(conv)};
     const double end = now() + o->seconds;
     for (double from = now(), to; from < end; from = to) {
         conv->ops->run(conv, native, &in, spec.add == PT_ADD_NONE ? NULL : &out, &out);
@@ -105,6 +143,11 @@ static options read_options(int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--direct") == 0) {
             o.direct = true;
+        } else if (strcmp(argv[i], "--cpu") == 0) {
+            measuring_clock = CLOCK_THREAD_CPUTIME_ID;
+            o.threads = 1;
+        } else if (strcmp(argv[i], "--int8") == 0) {
+            o.int8 = true;
         } else if (value && strcmp(argv[i], "--network") == 0) {
             o.network = argv[++i];
         } else if (value && strcmp(argv[i], "--layer") == 0) {
@@ -126,7 +169,7 @@ int main(int argc, char **argv)
     const options o = read_options(argc, argv);
     pt_backend *backend = NULL;
     check(pt_backend_native.open(o.threads, &backend));
-    const double peak = 2 * peak_rate() * o.threads;
+    const double peak = 2 * peak_rate(o.int8) * o.threads;
     printf("%s, %d threads, peak %.0f GFLOP/s\n", backend->description, o.threads, peak * 1e-9);
     printf("%-10s %-22s %5s %-18s %9s %8s %8s %6s\n", "network", "layer", "times", "method", "GFLOP", "ms",
            "GFLOP/s", "peak");

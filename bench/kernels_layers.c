@@ -101,9 +101,10 @@ const bench_layer bench_layers[] = {
 };
 const size_t bench_layer_count = sizeof bench_layers / sizeof *bench_layers;
 
-pt_conv_spec bench_layer_spec(const bench_layer *layer)
+pt_conv_spec bench_layer_spec(const bench_layer *layer, bool int8)
 {
-    return (pt_conv_spec){.in_channels = layer->in,
+    const pt_elem elem = int8 ? PT_U8 : PT_F32;
+    return (pt_conv_spec){.in_channels = int8 && layer->in == 3 ? 4 : layer->in,
                           .out_channels = layer->out,
                           .kernel_h = layer->kernel,
                           .kernel_w = layer->kernel,
@@ -111,5 +112,10 @@ pt_conv_spec bench_layer_spec(const bench_layer *layer)
                           .pad = layer->kernel / 2,
                           .groups = layer->groups,
                           .activation = layer->activation,
-                          .add = layer->adds ? PT_ADD_SAME : PT_ADD_NONE};
+                          .add = layer->adds ? PT_ADD_SAME : PT_ADD_NONE,
+                          .in_elem = elem,
+                          .out_elem = elem,
+                          .in = {1, 0},
+                          .sum = {1, 0},
+                          .out = {1, 0}};
 }

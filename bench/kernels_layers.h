@@ -17,7 +17,7 @@ typedef struct bench_layer {
 extern const bench_layer bench_layers[];
 extern const size_t bench_layer_count;
 
-/* The layer in floats. */
-pt_conv_spec bench_layer_spec(const bench_layer *layer);
+/* The layer in floats, or in bytes: an image then has 4 channels. */
+pt_conv_spec bench_layer_spec(const bench_layer *layer, bool int8);
 
 #endif

@@ -2,6 +2,7 @@
  * same bits, so a layer's result is the same on any CPU and for any number of threads. */
 #include "engine/backend/native/internal.h"
 #include "engine/backend/native/native_f32.h"
+#include "engine/backend/native/native_u8.h"
 
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
@@ -61,14 +62,10 @@ static pt_status native_conv_new(pt_backend *backend, const pt_conv_spec *spec, 
                                  pt_conv **out)
 {
     (void)backend;
-    if (spec->in_elem == PT_F32) {
-        pt_status status = pt_native_f32_new(spec, weights, pt_isa_best(), out);
-        pt_conv_weights_free(weights);
-        return status;
-    }
+    pt_native_new *make = spec->in_elem == PT_U8 ? pt_native_u8_new : pt_native_f32_new;
+    pt_status status = make(spec, weights, pt_isa_best(), out);
     pt_conv_weights_free(weights);
-    return pt_error(PT_E_UNSUPPORTED, "the native backend has no %s layers; use --backend portable",
-                    spec->in_elem == PT_U8 ? "INT8" : "FP32");
+    return status;
 }
 
 static void native_conv_free(pt_backend *backend, pt_conv *conv)

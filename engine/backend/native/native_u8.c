@@ -1,0 +1,190 @@
+/* Prepares dense layers on bytes: cuts output channels into blocks, packs their weights. */
+#include "engine/backend/native/native_u8.h"
+
+#include "tiling/base/alloc.h"
+#include "tiling/base/checked.h"
+
+#include <string.h>
+
+static void dense_free(pt_conv *conv)
+{
+    pt_u8_dense *dense = (pt_u8_dense *)conv;
+    pt_free(dense->blocks);
+    pt_free(dense->weights);
+    pt_free(dense->start);
+    pt_free(dense->multiplier);
+    pt_free(dense->bias);
+    pt_free(dense);
+}
+
+static size_t dense_bytes(const pt_conv *conv)
+{
+    return ((const pt_u8_dense *)conv)->packed_bytes;
+}
+
+static const char *dense_method(const pt_conv *conv)
+{
+    const char *name = ((const pt_u8_dense *)conv)->kernels->name;
+    return strcmp(name, "vnni") == 0   ? "direct u8 vnni"
+           : strcmp(name, "avx2") == 0 ? "direct u8 avx2"
+                                       : "direct u8 c";
+}
+
+static const pt_native_ops dense_ops = {
+    .free = dense_free,
+    .reserve = pt_u8_dense_reserve,
+    .run = pt_u8_dense_run,
+    .bytes = dense_bytes,
+    .method = dense_method,
+};
+
+/* Blocks of the most vectors that are as equal as whole vectors allow: 5 = 3 + 2, not 4 + 1. */
+static int cut_group(pt_u8_dense *dense, int group, int made)
+{
+    const pt_conv_spec *s = &dense->base.spec;
+    int channels = s->out_channels / s->groups, lanes = dense->kernels->lanes;
+    int vectors = (channels + lanes - 1) / lanes;
+    int blocks = (vectors + dense->kernels->max_vectors - 1) / dense->kernels->max_vectors;
+    int done = 0;
+    for (int i = 0; i < blocks; i++) {
+        int here = (vectors - done) / (blocks - i) + ((vectors - done) % (blocks - i) > 0);
+        if (dense->blocks) {
+            int first = done * lanes;
+            dense->blocks[made + i] = (pt_u8_block){
+                .channel = group * channels + first,
+                .channels = channels - first < here * lanes ? channels - first : here * lanes,
+                .vectors = here,
+                .in_channel = group * (s->in_channels / s->groups),
+            };
+        }
+        done += here;
+    }
+    return made + blocks;
+}
+
+/* Counts, then makes the blocks. */
+static pt_status cut(pt_u8_dense *dense)
+{
+    int count = cut_group(dense, 0, 0) * dense->base.spec.groups;
+    dense->blocks = pt_alloc((size_t)count, sizeof *dense->blocks);
+    if (!dense->blocks) {
+        return PT_NOMEM("a layer's blocks");
+    }
+    for (int g = 0; g < dense->base.spec.groups; g++) {
+        dense->block_count = cut_group(dense, g, dense->block_count);
+    }
+    size_t weights = 0, constants = 0;
+    size_t steps = (size_t)dense->run_count * (size_t)dense->steps;
+    for (int i = 0; i < dense->block_count; i++) {
+        pt_u8_block *block = &dense->blocks[i];
+        block->weights = weights;
+        block->constants = constants;
+        weights += steps * dense->step_bytes * (size_t)block->vectors;
+        constants += (size_t)(block->vectors * dense->kernels->lanes);
+    }
+    dense->weights = pt_alloc_aligned(weights, 1);
+    dense->start = pt_alloc_aligned(constants, sizeof *dense->start);
+    dense->multiplier = pt_alloc_aligned(constants, sizeof *dense->multiplier);
+    dense->bias = pt_alloc_aligned(constants, sizeof *dense->bias);
+    dense->packed_bytes = weights + constants * (sizeof *dense->start + 2 * sizeof *dense->bias);
+    if (!dense->weights || !dense->start || !dense->multiplier || !dense->bias) {
+        return PT_NOMEM("a layer's packed weights");
+    }
+    memset(dense->weights, 0, weights);
+    memset(dense->start, 0, constants * sizeof *dense->start);
+    memset(dense->multiplier, 0, constants * sizeof *dense->multiplier);
+    memset(dense->bias, 0, constants * sizeof *dense->bias);
+    return pt_ok();
+}
+
+/* One channel of a block; returns the sum of its weights. */
+static int32_t pack_channel(const pt_u8_dense *dense, const pt_u8_block *block, int at, const int8_t *from)
+{
+    const pt_u8_kernels *kernels = dense->kernels;
+    const pt_conv_spec *s = &dense->base.spec;
+    int taps = s->kernel_h * s->kernel_w, length = s->in_channels / s->groups * taps / dense->run_count;
+    size_t lanes = (size_t)(kernels->lanes * block->vectors), group = (size_t)kernels->group;
+    int8_t *bytes = (int8_t *)dense->weights + block->weights;
+    int16_t *words = (int16_t *)bytes;
+    int32_t sum = 0;
+    for (int r = 0; r < dense->run_count; r++) {
+        for (int k = 0; k < length; k++) {
+            size_t step = (size_t)r * (size_t)dense->steps + (size_t)k / group;
+            size_t to = (step * lanes + (size_t)at) * group + (size_t)k % group;
+            int8_t w = from[(size_t)r * (size_t)length + (size_t)k];
+            if (kernels->wide) {
+                words[to] = w;
+            } else {
+                bytes[to] = w;
+            }
+            sum += w;
+        }
+    }
+    return sum;
+}
+
+static void pack(pt_u8_dense *dense, const pt_conv_weights *weights)
+{
+    const pt_conv_spec *s = &dense->base.spec;
+    size_t each = (size_t)(s->in_channels / s->groups) * (size_t)(s->kernel_h * s->kernel_w);
+    for (int i = 0; i < dense->block_count; i++) {
+        const pt_u8_block *block = &dense->blocks[i];
+        for (int c = 0; c < block->channels; c++) {
+            int at = dense->kernels->place(block->vectors, s->out_elem, c);
+            size_t o = (size_t)(block->channel + c), to = block->constants + (size_t)at;
+            dense->start[to] = -s->in.zero * pack_channel(dense, block, at, weights->s8 + o * each);
+            dense->multiplier[to] = s->in.scale * weights->scale[o];
+            dense->bias[to] = weights->bias[o];
+        }
+    }
+}
+
+/* Rows of a kernel that reads all channels are runs; those of a group lie apart, so each tap is one. */
+static void lay_out(pt_u8_dense *dense)
+{
+    const pt_conv_spec *s = &dense->base.spec;
+    int length = s->in_channels / s->groups * (s->groups == 1 ? s->kernel_w : 1);
+    dense->run_count = s->groups == 1 ? s->kernel_h : s->kernel_h * s->kernel_w;
+    dense->steps = (length + dense->kernels->group - 1) / dense->kernels->group;
+    dense->step_bytes =
+        (size_t)(dense->kernels->group * dense->kernels->lanes) * (dense->kernels->wide ? 2 : 1);
+    dense->finish = (pt_u8_finish){
+        .out_elem = s->out_elem,
+        .activation = s->activation,
+        .add = s->add != PT_ADD_NONE,
+        .sum = s->sum,
+        .zero = s->out.zero,
+        .inverse = 1.0f / s->out.scale,
+    };
+    pt_u8_finish_limits(&dense->finish);
+}
+
+pt_status pt_native_u8_dense_new(const pt_conv_spec *spec, pt_conv_weights *weights, pt_isa isa,
+                                 pt_conv **out)
+{
+    pt_u8_dense *dense = pt_calloc(1, sizeof *dense);
+    if (!dense) {
+        return PT_NOMEM("a layer");
+    }
+    dense->base = (pt_conv){.ops = &dense_ops, .spec = *spec};
+    dense->kernels = pt_u8_kernels_for(isa);
+    lay_out(dense);
+    pt_status status = cut(dense);
+    if (status.code != PT_OK) {
+        dense_free(&dense->base);
+        return status;
+    }
+    pack(dense, weights);
+    *out = &dense->base;
+    return pt_ok();
+}
+
+pt_status pt_native_u8_new(const pt_conv_spec *spec, pt_conv_weights *weights, pt_isa isa, pt_conv **out)
+{
+    if (spec->kernel_h * spec->kernel_w > PT_U8_MAX_TAPS) {
+        return pt_error(PT_E_UNSUPPORTED,
+                        "the native backend computes INT8 kernels of at most %d taps, not %d x %d",
+                        PT_U8_MAX_TAPS, spec->kernel_h, spec->kernel_w);
+    }
+    return pt_native_u8_dense_new(spec, weights, isa, out);
+}
