@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+"""The whole job, GeoTIFF in and GeoJSON out: `pantile run` and geoai-py with the same weights, alternating.
+
+    bench/whole_job.sh DATA MODEL [-- --rounds 5 --scenes NAME...]
+
+geoai-py gets the scene resampled to the size that pantile run works at, which is not timed, nor are its imports and the loading
+of the model; pantile run is timed from its start to its end. Memory is the sum of the peaks of a side's processes.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SCENES = ["banepa_north_z19", "zanzibar_z21_a", "kampala_z21_a", "catanduanes_z21_a", "catanduanes_z21_b"]
+
+
+def peaks_of_tree(root, peaks):
+    """Notes the peak memory in MiB of a process and of all below it, by process."""
+    waiting = [root]
+    while waiting:
+        pid = waiting.pop()
+        try:
+            with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+                peaks.update({pid: int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM")})
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/children", encoding="utf-8") as file:
+                    waiting += map(int, file.read().split())
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended meanwhile
+
+
+def play(command):
+    """Seconds, MiB and standard output of one command."""
+    peaks, begin = {}, time.monotonic()
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            peaks_of_tree(process.pid, peaks)
+            time.sleep(0.01)
+        seconds = time.monotonic() - begin
+        if process.returncode != 0:
+            sys.exit(f"ended with {process.returncode}: {' '.join(command)}")
+        out.seek(0)
+        return seconds, sum(peaks.values()), out.read()
+
+
+def resample(arguments, scene, path):
+    """The scene at the size that pantile run works at, which a dump of its tiles tells."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([arguments.pantile, "run", scene, "--model", arguments.model, "-o", os.path.join(folder, "out.geojson"),
+                        "--dump-tiles", os.path.join(folder, "tiles"), "--quiet"], check=True)
+        with open(os.path.join(folder, "tiles", "tiles.json"), encoding="utf-8") as file:
+            size = json.load(file)
+    subprocess.run(["gdal_translate", "-q", "-r", "average", "-outsize", str(size["width"]), str(size["height"]), "-b", "1", "-b", "2",
+                    "-b", "3", scene, path], check=True)
+    return size["width"] * size["height"] / 1e6
+
+
+def f1(arguments, predicted, scene):
+    told = subprocess.run([arguments.pantile, "eval", predicted, scene[:-4] + ".truth.geojson", "--within", scene, "--json"], check=True,
+                          stdout=subprocess.PIPE)
+    return json.loads(told.stdout)["all"]["f1"]
+
+
+def spread(values, digits):
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def measure(arguments, name, folder):
+    scene = os.path.join(arguments.data, "scenes", name + ".tif")
+    small, ours, theirs = (os.path.join(folder, file) for file in ("small.tif", "ours.geojson", "theirs.geojson"))
+    megapixels = resample(arguments, scene, small)
+    threads = ["--threads", str(arguments.threads)]
+    run = [arguments.pantile, "run", scene, "--model", arguments.ours, "-o", ours, "--overwrite", "--quiet", *threads, *arguments.options]
+    geoai = [arguments.geoai, os.path.join(HERE, "geoai_job.py"), arguments.model, small, theirs, "--chip", str(arguments.chip), *threads]
+    mine, other, memory, other_memory = [], [], [], []
+    for _ in range(arguments.rounds):
+        seconds, mib, _ = play(run)
+        mine.append(seconds)
+        memory.append(mib)
+        _, mib, told = play(geoai)
+        other.append(json.loads(told.splitlines()[-1])["seconds"])
+        other_memory.append(mib)
+    print(f"| {name} | {megapixels:.1f} | {spread(mine, 2)} | {spread(other, 2)} | {spread([t / o for o, t in zip(mine, other)], 1)} "
+          f"| {max(memory):.0f} | {max(other_memory):.0f} | {max(other_memory) / max(memory):.1f} "
+          f"| {f1(arguments, ours, scene):.3f} | {f1(arguments, theirs, scene):.3f} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--ours", help="the file that pantile run takes, such as a calibrated one")
+    parser.add_argument("--pantile", required=True)
+    parser.add_argument("--geoai", required=True, help="the Python interpreter of its environment")
+    parser.add_argument("--chip", type=int, default=512, help="side of geoai-py's tiles; 512 is its default")
+    parser.add_argument("--scenes", nargs="+", default=SCENES)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--options", nargs="*", default=[], help="further options of pantile run, as --options=--precision=int8")
+    arguments = parser.parse_args()
+    arguments.ours = arguments.ours or arguments.model
+    print(f"{arguments.threads} threads, {arguments.rounds} rounds, geoai-py's tiles of {arguments.chip} pixels, "
+          f"load {os.getloadavg()[0]:.1f} at the start\n")
+    print("| scene | Mpx | pantile run, s | geoai-py, s | times as long | pantile, MiB | geoai-py, MiB | times as much | F1 | F1 geoai-py |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.scenes:
+            measure(arguments, name, folder)
+
+
+if __name__ == "__main__":
+    main()
