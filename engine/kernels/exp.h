@@ -24,32 +24,42 @@ static inline uint32_t pt_bits_of_float(float v)
 }
 
 /* exp(x) = 2^n * exp(r), n = rint(x / ln 2), |r| <= ln 2 / 2. ln 2 is split so that n * its high part is
- * exact (Cody and Waite, Software Manual for the Elementary Functions, 1980, chapter 6). */
+ * exact (Cody and Waite, Software Manual for the Elementary Functions, 1980, chapter 6). A float as large as
+ * PT_EXP_ROUND, 1.5 * 2^23, holds an integer in its low bits. C2 .. C6 fit (exp(r) - 1 - r) / r^2 so that the
+ * largest relative error of exp(r) on |r| <= .3467 is small, 3e-9 (reweighted least squares). */
+#define PT_EXP_LOW (-87.33654f)
+#define PT_EXP_HIGH 88.72284f
+#define PT_EXP_ROUND 12582912.0f
+#define PT_EXP_PER_LN2 1.44269504f
+#define PT_EXP_LN2_HIGH .693359375f
+#define PT_EXP_LN2_LESS 2.1219444e-4f
+#define PT_EXP_C2 .49999994f
+#define PT_EXP_C3 .16666521f
+#define PT_EXP_C4 4.166839e-2f
+#define PT_EXP_C5 8.368745e-3f
+#define PT_EXP_C6 1.3814539e-3f
+
 static inline float pt_exp(float x)
 {
-    const float round = 12582912.0f; /* 1.5 * 2^23: a float of this size holds integers in its low bits */
-    const float low = -87.33654f, high = 88.72284f;
-    float y = low > x ? low : x;
-    y = high < y ? high : y;
-    float shifted = y * 1.44269504f + round;
-    float n = shifted - round;
-    float r = y - n * 0.693359375f;
-    r = r + n * 2.1219444e-4f;
-    /* (exp(r) - 1 - r) / r^2 with the largest relative error of exp(r) made small on |r| <= .3467 (reweighted
-     * least squares): 3e-9 of it. */
-    float p = 1.3814539e-3f;
-    p = p * r + 8.368745e-3f;
-    p = p * r + 4.166839e-2f;
-    p = p * r + .16666521f;
-    p = p * r + .49999994f;
+    float y = PT_EXP_LOW > x ? PT_EXP_LOW : x;
+    y = PT_EXP_HIGH < y ? PT_EXP_HIGH : y;
+    float shifted = y * PT_EXP_PER_LN2 + PT_EXP_ROUND;
+    float n = shifted - PT_EXP_ROUND;
+    float r = y - n * PT_EXP_LN2_HIGH;
+    r = r + n * PT_EXP_LN2_LESS;
+    float p = PT_EXP_C6;
+    p = p * r + PT_EXP_C5;
+    p = p * r + PT_EXP_C4;
+    p = p * r + PT_EXP_C3;
+    p = p * r + PT_EXP_C2;
     p = p * (r * r) + r + 1.0f;
     /* 2^n in two factors: n reaches 128. */
-    int32_t whole = (int32_t)(pt_bits_of_float(shifted) - pt_bits_of_float(round));
+    int32_t whole = (int32_t)(pt_bits_of_float(shifted) - pt_bits_of_float(PT_EXP_ROUND));
     int32_t half = whole >> 1;
     p = p * pt_float_of_bits((uint32_t)(half + 127) << 23);
     p = p * pt_float_of_bits((uint32_t)(whole - half + 127) << 23);
-    p = x < low ? 0.0f : p;
-    return x > high ? pt_float_of_bits(0x7f800000u) : p;
+    p = x < PT_EXP_LOW ? 0.0f : p;
+    return x > PT_EXP_HIGH ? pt_float_of_bits(0x7f800000u) : p;
 }
 
 static inline float pt_sigmoid(float x)

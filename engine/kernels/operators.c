@@ -3,6 +3,7 @@
 #include "engine/kernels/exp.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 static void image_f32(const uint8_t *rgb, size_t width, const float table[3][256], float *out)
@@ -116,8 +117,33 @@ static const pt_operator_kernels plain = {
     .sigmoid = sigmoid,
 };
 
-const pt_operator_kernels *pt_operator_kernels_for(pt_isa isa)
+pt_operator_kernels pt_operator_kernels_for(pt_isa isa)
 {
-    (void)isa;
-    return &plain;
+    pt_operator_kernels kernels = plain;
+    (void)isa; /* where the build has no vectors */
+#ifdef PANTILE_HAVE_AVX2
+    if (isa >= PT_ISA_AVX2) {
+        pt_operator_kernels_fill_avx2(&kernels);
+    }
+#endif
+#ifdef PANTILE_HAVE_AVX512
+    if (isa >= PT_ISA_AVX512) {
+        pt_operator_kernels_fill_avx512(&kernels);
+    }
+#endif
+    return kernels;
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pt_operator_kernels best;
+
+static void find_best(void)
+{
+    best = pt_operator_kernels_for(pt_isa_best());
+}
+
+const pt_operator_kernels *pt_operator_kernels_best(void)
+{
+    pthread_once(&once, find_best);
+    return &best;
 }

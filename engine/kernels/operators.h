@@ -36,7 +36,13 @@ typedef struct pt_operator_kernels {
     void (*sigmoid)(float *values, size_t count); /* in place; pt_sigmoid of exp.h */
 } pt_operator_kernels;
 
-/* The best there are for an instruction set that this CPU has. Thread-safe; constant. */
-const pt_operator_kernels *pt_operator_kernels_for(pt_isa isa);
+/* The best for an instruction set that this CPU must have. */
+pt_operator_kernels pt_operator_kernels_for(pt_isa isa);
+/* Those of pt_isa_best(). Thread-safe; constant. */
+const pt_operator_kernels *pt_operator_kernels_best(void);
+
+/* Private to operators*.c: overwrite what they have a version of. */
+void pt_operator_kernels_fill_avx2(pt_operator_kernels *kernels);
+void pt_operator_kernels_fill_avx512(pt_operator_kernels *kernels);
 
 #endif

@@ -1,7 +1,7 @@
 #include "engine/kernels/regions.h"
 
 #include <math.h>
-#include <stdbool.h>
+#include <pthread.h>
 
 /* The two neighbours of a coordinate on an axis of `size` cells; false outside by more than a cell. */
 static bool neighbours(float at, int size, int *low, int *high, float *fraction)
@@ -101,20 +101,21 @@ static void roi_u8(const uint8_t *map, const pt_roi_tap *taps, int count, int ch
     }
 }
 
-static void suppress(const pt_box_columns *boxes, size_t i, size_t n, float threshold, uint8_t *gone)
+static bool overlaps(const pt_box_columns *boxes, size_t count, const pt_k_box *box, float threshold)
 {
-    const float *x0 = boxes->x0, *y0 = boxes->y0, *x1 = boxes->x1, *y1 = boxes->y1, *area = boxes->area;
-    const float ax0 = x0[i], ay0 = y0[i], ax1 = x1[i], ay1 = y1[i], a = area[i];
-    for (size_t j = i + 1; j < n; j++) {
-        float left = x0[j] > ax0 ? x0[j] : ax0;
-        float top = y0[j] > ay0 ? y0[j] : ay0;
-        float right = x1[j] < ax1 ? x1[j] : ax1;
-        float bottom = y1[j] < ay1 ? y1[j] : ay1;
+    for (size_t i = 0; i < count; i++) {
+        float left = box->x0 > boxes->x0[i] ? box->x0 : boxes->x0[i];
+        float top = box->y0 > boxes->y0[i] ? box->y0 : boxes->y0[i];
+        float right = box->x1 < boxes->x1[i] ? box->x1 : boxes->x1[i];
+        float bottom = box->y1 < boxes->y1[i] ? box->y1 : boxes->y1[i];
         float w = right - left > 0 ? right - left : 0;
         float h = bottom - top > 0 ? bottom - top : 0;
         float inter = w * h;
-        gone[j] |= inter / (a + area[j] - inter) > threshold;
+        if (inter / (boxes->area[i] + box->area - inter) > threshold) {
+            return true;
+        }
     }
+    return false;
 }
 
 enum { LANES = 16 };
@@ -162,13 +163,38 @@ static void dot_u8(const uint8_t *pixels, size_t count, size_t stride, int zero,
 static const pt_region_kernels plain = {
     .roi_f32 = roi_f32,
     .roi_u8 = roi_u8,
-    .suppress = suppress,
+    .overlaps = overlaps,
     .dot_f32 = dot_f32,
     .dot_u8 = dot_u8,
 };
 
-const pt_region_kernels *pt_region_kernels_for(pt_isa isa)
+pt_region_kernels pt_region_kernels_for(pt_isa isa)
 {
-    (void)isa;
-    return &plain;
+    pt_region_kernels kernels = plain;
+    (void)isa; /* where the build has no vectors */
+#ifdef PANTILE_HAVE_AVX2
+    if (isa >= PT_ISA_AVX2) {
+        pt_region_kernels_fill_avx2(&kernels);
+    }
+#endif
+#ifdef PANTILE_HAVE_AVX512
+    if (isa >= PT_ISA_AVX512) {
+        pt_region_kernels_fill_avx512(&kernels);
+    }
+#endif
+    return kernels;
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pt_region_kernels best;
+
+static void find_best(void)
+{
+    best = pt_region_kernels_for(pt_isa_best());
+}
+
+const pt_region_kernels *pt_region_kernels_best(void)
+{
+    pthread_once(&once, find_best);
+    return &best;
 }

@@ -30,7 +30,11 @@ typedef struct pt_roi_tap {
     float weight;
 } pt_roi_tap;
 
-/* Boxes as columns. */
+typedef struct pt_k_box {
+    float x0, y0, x1, y1, area;
+} pt_k_box;
+
+/* The same as columns. */
 typedef struct pt_box_columns {
     float *x0, *y0, *x1, *y1, *area;
 } pt_box_columns;
@@ -42,9 +46,9 @@ typedef struct pt_region_kernels {
     void (*roi_u8)(const uint8_t *map, const pt_roi_tap *taps, int count, int channels, float rest,
                    uint8_t *out);
 
-    /* Marks gone[j] for every j in i + 1 .. n whose IoU with box i is above the threshold: inter / (area i +
-     * area j - inter). */
-    void (*suppress)(const pt_box_columns *boxes, size_t i, size_t n, float threshold, uint8_t *gone);
+    /* Whether the IoU with any of `count` boxes is above the threshold; with one of them it is
+     * inter / (its area + the box's area - inter). */
+    bool (*overlaps)(const pt_box_columns *boxes, size_t count, const pt_k_box *box, float threshold);
 
     /* sums[p] = the dot product of `channels` weights with those of pixel p of `count`, which lie `stride`
      * elements apart: 16 partial sums, of the channels that are equal modulo 16, then sum j += sum j + 8, +
@@ -56,7 +60,13 @@ typedef struct pt_region_kernels {
                    int channels, float *sums);
 } pt_region_kernels;
 
-/* The best there are for an instruction set that this CPU has. Thread-safe; constant. */
-const pt_region_kernels *pt_region_kernels_for(pt_isa isa);
+/* The best for an instruction set that this CPU must have. */
+pt_region_kernels pt_region_kernels_for(pt_isa isa);
+/* Those of pt_isa_best(). Thread-safe; constant. */
+const pt_region_kernels *pt_region_kernels_best(void);
+
+/* Private to regions*.c: overwrite what they have a version of. */
+void pt_region_kernels_fill_avx2(pt_region_kernels *kernels);
+void pt_region_kernels_fill_avx512(pt_region_kernels *kernels);
 
 #endif

@@ -10,11 +10,6 @@ enum {
     MAX_KERNEL = 16,
 };
 
-static const pt_operator_kernels *kernels(void)
-{
-    return pt_operator_kernels_for(pt_isa_best());
-}
-
 /* What all tasks of one call share; each kind uses what it needs. */
 typedef struct map_job {
     const pt_operator_kernels *kernels;
@@ -95,7 +90,7 @@ static void image_rows(void *context, size_t task, int worker)
 void pt_op_image(pt_pool *pool, const pt_image_rule *rule, const uint8_t *rgb, ptrdiff_t row_stride,
                  int width, int height, pt_map *out)
 {
-    map_job job = {.kernels = kernels(),
+    map_job job = {.kernels = pt_operator_kernels_best(),
                    .out = out,
                    .rule = rule,
                    .rgb = rgb,
@@ -142,8 +137,10 @@ static void max_rows(void *context, size_t task, int worker)
 
 void pt_op_max_pool(pt_pool *pool, const pt_map *in, int kernel, int stride, int pad, pt_map *out)
 {
-    map_job job = {
-        .kernels = kernels(), .in = in, .out = out, .window = {in->c, in->w, out->w, kernel, stride, pad}};
+    map_job job = {.kernels = pt_operator_kernels_best(),
+                   .in = in,
+                   .out = out,
+                   .window = {in->c, in->w, out->w, kernel, stride, pad}};
     run_rows(pool, &job, max_rows);
 }
 
@@ -169,7 +166,7 @@ static void convert_block(void *context, size_t task, int worker)
 
 void pt_op_convert(pt_pool *pool, const pt_map *in, pt_map *out)
 {
-    map_job job = {.kernels = kernels(), .in = in, .out = out};
+    map_job job = {.kernels = pt_operator_kernels_best(), .in = in, .out = out};
     run_blocks(pool, &job, convert_block);
 }
 

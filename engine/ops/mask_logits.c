@@ -57,7 +57,7 @@ static void logits_of_row(void *context, size_t task, int worker)
 void pt_op_mask_logits(pt_pool *pool, const pt_map *expanded, const int *class_ids, const float *weights,
                        const float *bias, float *logits)
 {
-    logits_job job = {.kernels = pt_region_kernels_for(pt_isa_best()),
+    logits_job job = {.kernels = pt_region_kernels_best(),
                       .expanded = expanded,
                       .class_ids = class_ids,
                       .weights = weights,
@@ -82,6 +82,6 @@ static void sigmoid_block(void *context, size_t task, int worker)
 
 void pt_op_sigmoid(pt_pool *pool, float *values, size_t count)
 {
-    sigmoid_job job = {pt_operator_kernels_for(pt_isa_best()), values, count};
+    sigmoid_job job = {pt_operator_kernels_best(), values, count};
     pt_pool_run(pool, (count + BLOCK - 1) / BLOCK, sigmoid_block, &job);
 }

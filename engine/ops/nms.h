@@ -8,8 +8,7 @@
 
 /* Scratch; grows only. Zero-initialise, then reserve. */
 typedef struct pt_nms_space {
-    float *columns; /* 5 columns of capacity floats */
-    uint8_t *suppressed;
+    float *columns; /* 5 columns: the kept boxes */
     size_t capacity;
 } pt_nms_space;
 

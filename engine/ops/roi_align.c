@@ -140,6 +140,6 @@ static void align_one(void *context, size_t i, int worker)
 void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes,
                   size_t count, int side, pt_map *out)
 {
-    roi_job job = {pyramid, space, pt_region_kernels_for(pt_isa_best()), boxes, side, out};
+    roi_job job = {pyramid, space, pt_region_kernels_best(), boxes, side, out};
     pt_pool_run(pool, count, align_one, &job);
 }

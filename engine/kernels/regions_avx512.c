@@ -1,0 +1,3 @@
+#include "engine/kernels/vec_avx512.h"
+
+#include "engine/kernels/regions_tmpl.h"
