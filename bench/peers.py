@@ -13,8 +13,8 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-DETECTIONS = 100
-SECOND_SHAPES = [(768, 1024), (1024, 896), (896, 768)]
+DETECTIONS, PROPOSALS = 100, 1000
+NEW_SHAPES = [(768, 1024), (1024, 896), (896, 768)]
 
 
 class Peer:
@@ -57,15 +57,11 @@ def check_count(label, least, most):
         sys.exit(f"{label}: masks for {least} to {most} detections instead of {DETECTIONS}; choose fuller tiles")
 
 
-class Pantile:
-    """`pantile bench`; its peak memory is the greatest of its turns."""
+class Ours:
+    """A program of ours that measures itself, started anew for each turn; its peak memory is the greatest of its turns."""
 
-    def __init__(self, label, arguments, model, *options):
-        self.label, self.seconds, self.peaks, self.precision = label, [], [], "f32"
-        self.command = [arguments.pantile, "bench", "--model", model, "--threads", str(arguments.threads), "--score", "0",
-                        "--detections", str(DETECTIONS), "--json", *options]
-        for tile in arguments.tiles:
-            self.command += ["--image", tile]
+    def __init__(self, label, command):
+        self.label, self.command, self.seconds, self.told = label, command, [], []
         self.turn()  # warms the files' cache, as loading does for the peers
         self.seconds.clear()
 
@@ -74,14 +70,28 @@ class Pantile:
         if answer.returncode != 0:
             sys.exit(f"{self.label}: ended with {answer.returncode}: {' '.join(self.command)}")
         told = json.loads(answer.stdout)
+        count = int(told["detections"])
+        check_count(self.label, count, count)
         self.seconds.append(told["ms_per_tile"]["median"] / 1e3)
-        self.peaks.append(told["peak_rss_mib"])
+        self.precision = told["precision"]
+        self.told.append(told)
 
     def peak(self):
-        return max(self.peaks)
+        return max(told["peak_rss_mib"] for told in self.told)
 
     def end(self):
         pass
+
+
+def pantile_bench(label, arguments, model, *options):
+    images = [word for tile in arguments.tiles for word in ("--image", tile)]
+    return Ours(label, [arguments.pantile, "bench", "--model", model, "--threads", str(arguments.threads), "--score", "0",
+                        "--detections", str(DETECTIONS), "--proposals", str(PROPOSALS), "--rounds", "2", "--json", *images, *options])
+
+
+def pantile_instances(label, arguments, model, precision):
+    program = os.path.join(os.path.dirname(arguments.pantile), "..", "bench", "bench_instances")
+    return Ours(label, [program, model, precision, str(arguments.threads), str(DETECTIONS), "2", *arguments.tiles])
 
 
 def spread(values, digits):
@@ -97,7 +107,9 @@ def rotate(sides, rounds):
         print(f"round {number + 1}: load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
 
 
-def print_table(title, sides, ours):
+def print_table(title, sides):
+    """Ratios are to the fastest of ours, round by round."""
+    ours = min((side for side in sides if isinstance(side, Ours)), key=lambda side: statistics.median(side.seconds), default=None)
     print(f"\n## {title}\n\n| engine | computes in | s a tile: median (least to most) | times ours | peak RSS, MiB |")
     print("|---|---|---|---|---|")
     for side in sides:
@@ -105,25 +117,28 @@ def print_table(title, sides, ours):
         print(f"| {side.label} | {side.precision} | {spread(side.seconds, 3)} | {ratio} | {side.peak():.0f} |", flush=True)
 
 
+def print_new_shapes(sides):
+    lines = []
+    for side in sides:
+        costs = []
+        if isinstance(side, Ours) and "new_size_ms" in side.told[0]:
+            costs = [told["new_size_ms"] for told in side.told]
+        elif isinstance(side, Peer) and side.label == "OpenVINO, 1 stream":
+            costs = [1e3 * side.ask("shape", *shape)["seconds"] for shape in NEW_SHAPES]
+        if costs:
+            lines.append(f"| {side.label} | {spread(costs, 1)} |")
+    if lines:
+        print("\n| engine | a new input shape, ms beyond a later tile: median (least to most) |\n|---|---|", *lines, sep="\n", flush=True)
+
+
 def compare(title, openers, rounds):
-    """`openers` start the sides one after the other; the first is ours or None. Returns the sides that still run."""
-    sides = [opener() for opener in openers if opener]
+    """`openers` start the sides, one after the other; all of them run until the end."""
+    sides = [opener() for opener in openers]
     rotate(sides, rounds)
-    print_table(title, sides, sides[0] if openers[0] else None)
-    return sides
-
-
-def end(sides):
+    print_table(title, sides)
+    print_new_shapes(sides)
     for side in sides:
         side.end()
-
-
-def new_shapes(sides):
-    print("\n| engine | a new input shape, ms beyond a later tile: median (least to most) |\n|---|---|")
-    for side in sides:
-        if isinstance(side, Peer) and side.label.endswith("OpenVINO, 1 stream"):
-            costs = [1e3 * side.ask("shape", *shape)["seconds"] for shape in SECOND_SHAPES]
-            print(f"| {side.label} | {spread(costs, 0)} |", flush=True)
 
 
 def measure(arguments, model):
@@ -135,30 +150,25 @@ def measure(arguments, model):
     def peer(label, *rest):
         return lambda: Peer(label, arguments, *rest)
 
-    def pantile(label, file, *options):
-        return (lambda: Pantile(label, arguments, file, *options)) if arguments.ours else None
+    def ours(make, label, *rest):
+        return [lambda: make(label, arguments, *rest)] if arguments.ours else []
 
-    sides = compare(f"{name}, FP32", [
-        pantile("Pantile", model, "--precision", "fp32"), peer("torchvision", "torchvision", model),
-        peer("ONNX Runtime", "onnxruntime", fp32), peer("OpenVINO, 1 stream", "openvino", fp32),
-        peer("OpenVINO, 2 streams", "openvino", fp32, "--streams", "2"),
-        peer("OpenVINO's default precision", "openvino", fp32, "--precision", "default")], arguments.rounds)
-    new_shapes(sides)
-    end(sides)
-    sides = compare(f"{name}, INT8", [
-        pantile("Pantile", ours8, "--precision", "int8"), peer("ONNX Runtime", "onnxruntime", int8),
-        peer("OpenVINO, 1 stream", "openvino", int8), peer("OpenVINO, 2 streams", "openvino", int8, "--streams", "2")],
-        arguments.rounds)
-    new_shapes(sides)
-    end(sides)
-    end(compare(f"{name}, whole tile to run-length masks in scene pixels", [
-        pantile("Pantile, INT8", ours8, "--precision", "int8", "--masks"),
-        peer("torchvision, masks pasted", "torchvision-rle", model)], arguments.rounds))
+    compare(f"{name}, FP32", ours(pantile_bench, "Pantile, 1 stream", model, "--precision", "fp32", "--streams", "1")
+            + ours(pantile_bench, "Pantile, 2 streams", model, "--precision", "fp32", "--streams", "2")
+            + [peer("torchvision", "torchvision", model), peer("ONNX Runtime", "onnxruntime", fp32),
+               peer("OpenVINO, 1 stream", "openvino", fp32), peer("OpenVINO, 2 streams", "openvino", fp32, "--streams", "2"),
+               peer("OpenVINO, its default precision", "openvino", fp32, "--precision", "default")], arguments.rounds)
+    compare(f"{name}, INT8", ours(pantile_bench, "Pantile, 1 stream", ours8, "--precision", "int8", "--streams", "1")
+            + ours(pantile_bench, "Pantile, 2 streams", ours8, "--precision", "int8", "--streams", "2")
+            + [peer("ONNX Runtime", "onnxruntime", int8), peer("OpenVINO, 1 stream", "openvino", int8),
+               peer("OpenVINO, 2 streams", "openvino", int8, "--streams", "2")], arguments.rounds)
+    compare(f"{name}, whole tile to run-length masks in scene pixels",
+            ours(pantile_instances, "Pantile, INT8", ours8, "int8") + ours(pantile_instances, "Pantile, FP32", model, "fp32")
+            + [peer("torchvision, masks pasted", "torchvision-rle", model)], arguments.rounds)
 
 
-def has_bench(pantile):
-    answer = subprocess.run([pantile, "bench", "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True)
-    return answer.returncode == 0 and "--json" in answer.stdout
+def has_command(pantile, name):
+    return subprocess.run([pantile, name, "--help"], capture_output=True, check=False).returncode == 0
 
 
 def main():
@@ -170,9 +180,9 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    arguments.ours = has_bench(arguments.pantile)
+    arguments.ours = all(has_command(arguments.pantile, name) for name in ("bench", "calibrate"))
     if not arguments.ours:
-        print("`pantile bench` is not in this build: the peers alone", file=sys.stderr)
+        print(f"{arguments.pantile} has no bench or no calibrate: the peers alone", file=sys.stderr)
     print(f"{arguments.threads} threads, {arguments.rounds} rounds, {len(arguments.tiles)} tiles, {DETECTIONS} masks a tile, "
           f"{platform.machine()}, load {os.getloadavg()[0]:.1f} at the start", flush=True)
     for model in arguments.models:
