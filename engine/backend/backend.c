@@ -1,23 +1,46 @@
 #include "engine/backend/backend.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_THREADS = 1024 };
 
 /* The best first. */
 static const pt_backend_ops *const backends[] = {&pt_backend_portable};
+enum { BACKENDS = sizeof backends / sizeof *backends };
+
+const char *const *pt_backend_names(void)
+{
+    static const char *const names[BACKENDS + 1] = {"portable"};
+    return names;
+}
+
+static pt_status unknown(const char *name)
+{
+    char list[128] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < BACKENDS && used < sizeof list; i++) {
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", backends[i]->name);
+    }
+    return pt_error(PT_E_USAGE, "no backend named %s in this build; it has %s", name, list);
+}
 
 pt_status pt_backend_open(const char *name, int threads, pt_backend **out)
 {
     if (threads < 0 || threads > MAX_THREADS) {
         return pt_error(PT_E_USAGE, "%d threads: give 0 (all cores) to %d", threads, MAX_THREADS);
     }
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
-        if (!name || strcmp(name, backends[i]->name) == 0) {
-            return backends[i]->open(threads ? threads : pt_cpu_count(), out);
+    bool any = !name || strcmp(name, "auto") == 0;
+    for (size_t i = 0; i < BACKENDS; i++) {
+        if (!any && strcmp(name, backends[i]->name) != 0) {
+            continue;
+        }
+        pt_status status = backends[i]->open(threads ? threads : pt_cpu_count(), out);
+        if (!any || status.code != PT_E_UNSUPPORTED) {
+            return status; /* else this CPU has not what the backend needs: the next may do */
         }
     }
-    return pt_error(PT_E_USAGE, "no backend named %s in this build; use portable", name);
+    return unknown(any ? "auto" : name);
 }
 
 void pt_backend_close(pt_backend **backend)

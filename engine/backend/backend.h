@@ -58,6 +58,10 @@ typedef struct pt_conv_weights {
 } pt_conv_weights;
 
 void pt_conv_weights_free(pt_conv_weights *weights); /* and zeroes */
+/* How many products one output is the sum of. */
+size_t pt_conv_rows(const pt_conv_spec *spec);
+/* What no backend computes: PT_E_UNSUPPORTED for F32 -> U8, and for sums of bytes that may exceed 32 bits. */
+pt_status pt_conv_spec_check(const pt_conv_spec *spec);
 
 typedef struct pt_backend_ops {
     const char *name;

@@ -4,123 +4,165 @@
 
 #include <string.h>
 
-/* Fully connected layer `name`, followed by `second` (or NULL) on the same inputs: their outputs one after
- * the other. */
-static pt_status load_linear(const pt_model *model, pt_backend *backend, const char *name, const char *second,
-                             pt_activation activation, pt_linear **out)
+/* A layer without a window, ready to be filled in. */
+static pt_conv_spec pointwise(int in, int out, pt_activation activation)
 {
-    const char *const names[2] = {name, second};
-    const pt_tensor *tensors[2];
-    int parts = second ? 2 : 1;
-    pt_linear_spec spec = {.activation = activation};
-    for (int i = 0; i < parts; i++) {
-        PT_TRY(pt_load_find(model, names[i], "weight", &tensors[i]));
-        spec.outputs += (int)tensors[i]->shape[0];
-        spec.inputs = (int)tensors[i]->shape[1];
-    }
-    float *weights = pt_alloc_aligned((size_t)spec.outputs * (size_t)spec.inputs, sizeof *weights);
-    float *bias = pt_alloc_aligned((size_t)spec.outputs, sizeof *bias);
-    pt_status status = weights && bias ? pt_ok() : PT_NOMEM(name);
-    size_t row = 0;
-    for (int i = 0; i < parts && status.code == PT_OK; i++) {
-        const pt_tensor *tensor;
-        status = pt_load_find(model, names[i], "bias", &tensor);
-        if (status.code == PT_OK) {
-            pt_tensor_to_float(tensors[i], weights + row * (size_t)spec.inputs);
-            pt_tensor_to_float(tensor, bias + row);
-            row += (size_t)tensors[i]->shape[0];
-        }
-    }
-    if (status.code != PT_OK) {
-        pt_free(weights);
-        pt_free(bias);
-        return status;
-    }
-    return backend->ops->linear_new(backend, &spec, weights, bias, out);
+    return (pt_conv_spec){.in_channels = in,
+                          .out_channels = out,
+                          .kernel_h = 1,
+                          .kernel_w = 1,
+                          .stride = 1,
+                          .groups = 1,
+                          .activation = activation};
 }
 
-pt_status pt_build_box_head(const pt_model *model, pt_backend *backend, pt_box_head *head)
+/* Adds the layer and a node of it; takes the weights. */
+static pt_status add_conv(pt_graph *graph, pt_backend *backend, pt_node_name name, const pt_conv_spec *spec,
+                          pt_conv_weights *weights, int *at)
 {
+    pt_conv *conv;
+    int layer;
+    PT_TRY(backend->ops->conv_new(backend, spec, weights, &conv));
+    PT_TRY(pt_graph_layer(graph, conv, spec, &layer));
+    return pt_graph_conv(graph, name, layer, *at, -1, at);
+}
+
+/* The rows of `names` (a layer and one that follows on the same input, or NULL) one after the other. */
+static pt_status load_rows(const pt_model *model, const char *const names[2], pt_conv_spec *spec,
+                           pt_conv_weights *weights)
+{
+    const pt_tensor *tensors[2], *bias;
+    int parts = names[1] ? 2 : 1;
+    for (int i = 0; i < parts; i++) {
+        PT_TRY(pt_load_find(model, names[i], "weight", &tensors[i]));
+        spec->out_channels += (int)tensors[i]->shape[0];
+        spec->in_channels = (int)tensors[i]->shape[1];
+    }
+    size_t inputs = (size_t)spec->in_channels, row = 0;
+    weights->f32 = pt_alloc_aligned((size_t)spec->out_channels * inputs, sizeof(float));
+    weights->bias = pt_alloc_aligned((size_t)spec->out_channels, sizeof(float));
+    if (!weights->f32 || !weights->bias) {
+        return PT_NOMEM(names[0]);
+    }
+    for (int i = 0; i < parts; i++) {
+        PT_TRY(pt_load_find(model, names[i], "bias", &bias));
+        pt_tensor_to_float(tensors[i], weights->f32 + row * inputs);
+        pt_tensor_to_float(bias, weights->bias + row);
+        row += (size_t)tensors[i]->shape[0];
+    }
+    return pt_ok();
+}
+
+/* A fully connected layer of `taps` pixels: the model stores its rows channel by channel. */
+static pt_status add_linear(const pt_model *model, pt_backend *backend, pt_graph *graph,
+                            const char *const names[2], size_t taps, pt_activation activation, int *at)
+{
+    pt_conv_spec spec = pointwise(0, 0, activation);
+    pt_conv_weights weights = {0};
+    pt_status status = load_rows(model, names, &spec, &weights);
+    if (status.code == PT_OK) {
+        status =
+            pt_load_permute(&weights.f32, (size_t)spec.out_channels, (size_t)spec.in_channels / taps, taps);
+    }
+    if (status.code != PT_OK) {
+        pt_conv_weights_free(&weights);
+        return status;
+    }
+    pt_node_name name = {names[1] ? names[1] : names[0], PT_COMPONENT_BOX};
+    return add_conv(graph, backend, name, &spec, &weights, at);
+}
+
+pt_status pt_build_box_head(const pt_model *model, pt_backend *backend, pt_parts *parts)
+{
+    static const char *const fc6[2] = {"roi_heads.box_head.fc6"}, *const fc7[2] = {"roi_heads.box_head.fc7"},
+                             *const predictor[2] = {"roi_heads.box_predictor.cls_score",
+                                                    "roi_heads.box_predictor.bbox_pred"};
     const pt_model_config *config = pt_model_get_config(model);
-    head->channels = config->fpn_channels;
-    head->roi_size = config->box_roi_size;
-    head->width = config->box_fc;
-    head->classes = config->class_count;
-    PT_TRY(load_linear(model, backend, "roi_heads.box_head.fc6", NULL, PT_ACT_RELU, &head->fc6));
-    PT_TRY(load_linear(model, backend, "roi_heads.box_head.fc7", NULL, PT_ACT_RELU, &head->fc7));
-    return load_linear(model, backend, "roi_heads.box_predictor.cls_score",
-                       "roi_heads.box_predictor.bbox_pred", PT_ACT_NONE, &head->predictor);
+    int side = config->box_roi_size, at;
+    PT_TRY(pt_graph_new(backend, &parts->box));
+    pt_graph *graph = parts->box;
+    PT_TRY(pt_graph_input(graph, "roi_heads.box_roi_pool", config->fpn_channels, PT_F32, (pt_quant){0},
+                          &parts->box_in));
+    pt_node_name flat = {"roi_heads.box_head.flatten", PT_COMPONENT_BOX};
+    PT_TRY(pt_graph_flatten(graph, flat, parts->box_in, &at));
+    PT_TRY(add_linear(model, backend, graph, fc6, (size_t)(side * side), PT_ACT_RELU, &at));
+    PT_TRY(add_linear(model, backend, graph, fc7, 1, PT_ACT_RELU, &at));
+    PT_TRY(add_linear(model, backend, graph, predictor, 1, PT_ACT_NONE, &at));
+    parts->box_out = at;
+    pt_graph_keep(graph, at, PT_STEP_BOXES);
+    return pt_ok();
 }
 
 /* The transposed 2x2 convolution at stride 2 has no overlaps, so it is a 1x1 convolution with four outputs
- * for each of its own: weights (in, out, 2, 2) become (out * 4, in). */
-static pt_status load_deconv(const pt_model *model, pt_backend *backend, const char *name, pt_conv **out)
+ * for each of its own: weights (in, out, 2, 2) become (4 * out, in), sub-position by sub-position. */
+static pt_status load_deconv(const pt_model *model, const char *name, pt_conv_spec *spec,
+                             pt_conv_weights *weights)
 {
-    float *stored = NULL, *weights = NULL, *bias = NULL, *wide_bias = NULL;
+    float *stored = NULL, *bias = NULL;
     pt_status status;
     const pt_tensor *tensor;
     PT_TRY_OUT(pt_load_find(model, name, "weight", &tensor));
     PT_TRY_OUT(pt_load_floats(model, name, "weight", &stored));
     PT_TRY_OUT(pt_load_floats(model, name, "bias", &bias));
-    size_t in = (size_t)tensor->shape[0], outs = 4 * (size_t)tensor->shape[1];
-    weights = pt_alloc_aligned(tensor->count, sizeof *weights);
-    wide_bias = pt_alloc_aligned(outs, sizeof *wide_bias);
-    if (!weights || !wide_bias) {
+    size_t ins = (size_t)tensor->shape[0], outs = (size_t)tensor->shape[1];
+    *spec = pointwise((int)ins, 4 * (int)outs, PT_ACT_RELU);
+    weights->f32 = pt_alloc_aligned(tensor->count, sizeof(float));
+    weights->bias = pt_alloc_aligned(4 * outs, sizeof(float));
+    if (!weights->f32 || !weights->bias) {
         status = PT_NOMEM(name);
         goto out;
     }
-    for (size_t o = 0; o < outs; o++) {
-        wide_bias[o] = bias[o / 4];
-        for (size_t i = 0; i < in; i++) {
-            weights[o * in + i] = stored[i * outs + o];
+    for (size_t k = 0; k < 4; k++) {
+        for (size_t o = 0; o < outs; o++) {
+            weights->bias[k * outs + o] = bias[o];
+            for (size_t i = 0; i < ins; i++) {
+                weights->f32[(k * outs + o) * ins + i] = stored[(i * outs + o) * 4 + k];
+            }
         }
     }
-    pt_conv_spec spec = {(int)in, (int)outs, 1, 1, 1, 0, 1, PT_ACT_RELU};
-    status = backend->ops->conv_new(backend, &spec, weights, wide_bias, out);
-    weights = wide_bias = NULL;
 out:
     pt_free(stored);
-    pt_free(weights);
     pt_free(bias);
-    pt_free(wide_bias);
     return status;
 }
 
-pt_status pt_build_mask_head(const pt_model *model, pt_backend *backend, pt_mask_head *head)
+static pt_status add_deconv(const pt_model *model, pt_backend *backend, pt_graph *graph, int *at)
 {
-    const pt_model_config *config = pt_model_get_config(model);
-    int channels = config->fpn_channels;
-    head->in_channels = channels;
-    head->roi_size = config->mask_roi_size;
-    head->classes = config->class_count;
-    if (config->mask_conv_count > PT_MASK_MAX_CONVS) {
-        return pt_error(PT_E_UNSUPPORTED, "roi_heads.mask_head has %d convolutions; at most %d are supported",
-                        config->mask_conv_count, PT_MASK_MAX_CONVS);
+    pt_node_name name = {"roi_heads.mask_predictor.conv5_mask", PT_COMPONENT_MASK};
+    pt_conv_spec spec;
+    pt_conv_weights weights = {0};
+    pt_status status = load_deconv(model, name.name, &spec, &weights);
+    if (status.code != PT_OK) {
+        pt_conv_weights_free(&weights);
+        return status;
     }
-    for (; head->conv_count < config->mask_conv_count; head->conv_count++) {
-        pt_layer_name name = pt_name("roi_heads.mask_head.%d.0", head->conv_count);
-        pt_conv_spec spec;
-        PT_TRY(pt_load_conv(model, backend, name.text, NULL, channels, 1, PT_ACT_RELU, &spec,
-                            &head->convs[head->conv_count]));
-        channels = spec.out_channels;
-    }
-    head->channels = channels;
-    PT_TRY(load_deconv(model, backend, "roi_heads.mask_predictor.conv5_mask", &head->deconv));
-    PT_TRY(pt_load_floats(model, "roi_heads.mask_predictor.mask_fcn_logits", "weight", &head->weights));
-    return pt_load_floats(model, "roi_heads.mask_predictor.mask_fcn_logits", "bias", &head->bias);
+    return add_conv(graph, backend, name, &spec, &weights, at);
 }
 
-void pt_free_heads(pt_backend *backend, pt_box_head *box, pt_mask_head *mask)
+pt_status pt_build_mask_head(const pt_model *model, pt_backend *backend, pt_parts *parts)
 {
-    backend->ops->linear_free(backend, box->fc6);
-    backend->ops->linear_free(backend, box->fc7);
-    backend->ops->linear_free(backend, box->predictor);
-    for (int i = 0; i < mask->conv_count; i++) {
-        backend->ops->conv_free(backend, mask->convs[i]);
+    const pt_model_config *config = pt_model_get_config(model);
+    int channels = config->fpn_channels, at;
+    PT_TRY(pt_graph_new(backend, &parts->mask));
+    pt_graph *graph = parts->mask;
+    PT_TRY(
+        pt_graph_input(graph, "roi_heads.mask_roi_pool", channels, PT_F32, (pt_quant){0}, &parts->mask_in));
+    at = parts->mask_in;
+    for (int i = 0; i < config->mask_conv_count; i++) {
+        pt_layer_name name = pt_name("roi_heads.mask_head.%d.0", i);
+        pt_load_layer layer = {name.text, .in_channels = channels, .stride = 1, .activation = PT_ACT_RELU};
+        pt_conv_spec spec;
+        pt_conv *conv;
+        int number;
+        PT_TRY(pt_load_conv(model, backend, &layer, &spec, &conv));
+        PT_TRY(pt_graph_layer(graph, conv, &spec, &number));
+        PT_TRY(pt_graph_conv(graph, (pt_node_name){name.text, PT_COMPONENT_MASK}, number, at, -1, &at));
+        channels = spec.out_channels;
     }
-    backend->ops->conv_free(backend, mask->deconv);
-    pt_free(mask->weights);
-    pt_free(mask->bias);
-    *box = (pt_box_head){0};
-    *mask = (pt_mask_head){0};
+    PT_TRY(add_deconv(model, backend, graph, &at));
+    parts->mask_out = at;
+    pt_graph_keep(graph, at, PT_STEP_MASKS);
+    PT_TRY(
+        pt_load_floats(model, "roi_heads.mask_predictor.mask_fcn_logits", "weight", &parts->logits_weights));
+    return pt_load_floats(model, "roi_heads.mask_predictor.mask_fcn_logits", "bias", &parts->logits_bias);
 }

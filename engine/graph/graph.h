@@ -24,6 +24,9 @@ enum { PT_STEP_PROPOSALS = 1 << 20, PT_STEP_BOXES, PT_STEP_MASKS };
 
 /* The backend is borrowed. */
 pt_status pt_graph_new(pt_backend *backend, pt_graph **out);
+/* A second graph of the same nodes over the same prepared layers, with plans, memory and a backend (of the
+ * same kind) of its own, so that both may run side by side. `of` is borrowed and must not change. */
+pt_status pt_graph_share(const pt_graph *of, pt_backend *backend, pt_graph **out);
 void pt_graph_free(pt_graph **graph);
 
 /* Builders return the new value's or layer's number by pointer; PT_E_NOMEM, or PT_E_INPUT where channels do
@@ -57,17 +60,21 @@ pt_status pt_graph_buffer(pt_graph *graph, size_t bytes, int from, int to, int *
 pt_status pt_graph_resize_buffer(pt_graph *graph, int buffer, size_t bytes); /* before the next plan */
 
 void pt_graph_keep(pt_graph *graph, int value, int step);
-/* Shows the value to the tap once it is written. */
+/* Shows the value to the tap once it is written: a row of channels for each pixel, bytes as the numbers that
+ * they stand for. `name` is a constant. */
 void pt_graph_mark(pt_graph *graph, int value, const char *name, int level);
+void pt_graph_set_tap(pt_graph *graph, pt_tap *tap, void *user); /* NULL: none */
 
-/* The most images or regions, height and width of the input value. PT_E_USAGE when a layer's window does not
- * fit, PT_E_NOMEM. */
+/* The most images or regions, height and width of the input value. Several plans are kept, so that sizes may
+ * take turns. PT_E_USAGE when a layer's window does not fit, PT_E_INPUT when channels do not, PT_E_NOMEM. */
 pt_status pt_graph_plan(pt_graph *graph, int n, int h, int w);
 size_t pt_graph_arena_bytes(const pt_graph *graph);    /* of the current plan */
 size_t pt_graph_unshared_bytes(const pt_graph *graph); /* what it would take if no memory were shared */
+/* The arena is `memory` (aligned, with PT_MAP_SLACK more bytes): borrowed. NULL before the first plan: told
+ * later, so that the plan allocates none. */
 void pt_graph_bind(pt_graph *graph, void *memory);
-void pt_graph_run(pt_graph *graph, int n);
-pt_map pt_graph_map(const pt_graph *graph, int value); /* n as of the last run */
+void pt_graph_run(pt_graph *graph, int n);             /* n: at most the planned */
+pt_map pt_graph_map(const pt_graph *graph, int value); /* n as of the last run; before it, as planned */
 void *pt_graph_memory(const pt_graph *graph, int value);
 
 /* Called for each value as soon as it is written (the input: before the nodes run), bytes as bytes. For

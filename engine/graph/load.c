@@ -39,33 +39,66 @@ pt_status pt_load_floats(const pt_model *model, const char *name, const char *pa
     return pt_ok();
 }
 
-pt_status pt_load_conv(const pt_model *model, pt_backend *backend, const char *name, const char *bn,
-                       int in_channels, int stride, pt_activation activation, pt_conv_spec *spec,
-                       pt_conv **out)
+pt_status pt_load_permute(float **weights, size_t outputs, size_t channels, size_t taps)
+{
+    if (taps == 1 || channels == 1) {
+        return pt_ok();
+    }
+    size_t row = channels * taps;
+    float *to = pt_alloc_aligned(outputs * row, sizeof *to);
+    if (!to) {
+        return PT_NOMEM("a layer's weights");
+    }
+    for (size_t o = 0; o < outputs; o++) {
+        for (size_t c = 0; c < channels; c++) {
+            for (size_t t = 0; t < taps; t++) {
+                to[o * row + t * channels + c] = (*weights)[o * row + c * taps + t];
+            }
+        }
+    }
+    pt_free(*weights);
+    *weights = to;
+    return pt_ok();
+}
+
+static pt_status load_weights(const pt_model *model, const pt_load_layer *layer, const pt_tensor *tensor,
+                              pt_conv_weights *weights)
+{
+    size_t outputs = (size_t)tensor->shape[0], channels = (size_t)tensor->shape[1];
+    weights->f32 = pt_alloc_aligned(tensor->count, sizeof *weights->f32);
+    weights->bias = pt_alloc_aligned(outputs, sizeof *weights->bias);
+    if (!weights->f32 || !weights->bias) {
+        return PT_NOMEM(layer->name);
+    }
+    PT_TRY(pt_model_load_conv(model, layer->name, layer->bn, weights->f32, weights->bias));
+    return pt_load_permute(&weights->f32, outputs, channels, (size_t)(tensor->shape[2] * tensor->shape[3]));
+}
+
+pt_status pt_load_conv(const pt_model *model, pt_backend *backend, const pt_load_layer *layer,
+                       pt_conv_spec *spec, pt_conv **out)
 {
     const pt_tensor *tensor;
-    PT_TRY(pt_load_find(model, name, "weight", &tensor));
-    if (tensor->dims != 4 || tensor->shape[1] < 1 || in_channels % tensor->shape[1] != 0) {
-        return pt_error(PT_E_INPUT, "tensor %s.weight does not fit an input of %d channels", name,
-                        in_channels);
+    PT_TRY(pt_load_find(model, layer->name, "weight", &tensor));
+    if (tensor->dims != 4 || tensor->shape[1] < 1 || layer->in_channels % tensor->shape[1] != 0) {
+        return pt_error(PT_E_INPUT, "tensor %s.weight does not fit an input of %d channels", layer->name,
+                        layer->in_channels);
     }
     *spec = (pt_conv_spec){
-        .in_channels = in_channels,
+        .in_channels = layer->in_channels,
         .out_channels = (int)tensor->shape[0],
         .kernel_h = (int)tensor->shape[2],
         .kernel_w = (int)tensor->shape[3],
-        .stride = stride,
+        .stride = layer->stride,
         .pad = (int)tensor->shape[2] / 2,
-        .groups = in_channels / (int)tensor->shape[1],
-        .activation = activation,
+        .groups = layer->in_channels / (int)tensor->shape[1],
+        .activation = layer->activation,
+        .add = layer->add,
     };
-    float *weights = pt_alloc_aligned(tensor->count, sizeof *weights);
-    float *bias = pt_alloc_aligned((size_t)spec->out_channels, sizeof *bias);
-    pt_status status = weights && bias ? pt_model_load_conv(model, name, bn, weights, bias) : PT_NOMEM(name);
+    pt_conv_weights weights = {0};
+    pt_status status = load_weights(model, layer, tensor, &weights);
     if (status.code != PT_OK) {
-        pt_free(weights);
-        pt_free(bias);
+        pt_conv_weights_free(&weights);
         return status;
     }
-    return backend->ops->conv_new(backend, spec, weights, bias, out);
+    return backend->ops->conv_new(backend, spec, &weights, out);
 }

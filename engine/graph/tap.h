@@ -6,8 +6,8 @@
 #include "engine/engine.h"
 
 /* One table of floats, valid during the call:
- *   "C", "P"       backbone outputs and pyramid levels: channels x (h * w)
- *   "rpn"          5 * anchors x (h * w): objectness logits, then deltas of each anchor
+ *   "C", "P"       backbone outputs and pyramid levels: (h * w) x channels
+ *   "rpn"          (h * w) x 5 * anchors: objectness logits, then deltas of each anchor
  *   "proposals"    count x 4: x0, y0, x1, y1
  *   "answers"      count x 5 * classes: class logits, then deltas of each class
  *   "masks"        detections x mask_size^2: logits of each one's own class
