@@ -2,17 +2,32 @@
 
 #include "engine/backend/backend.h"
 #include "engine/graph/network.h"
+#include "engine/graph/tap.h"
+#include "engine/model/calibration.h"
 #include "engine/model/model.h"
 #include "engine/ops/paste.h"
+#include "engine/quant/precision.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
-enum { MAX_SIDE = 16384, MAX_DETECTIONS = 100000, MAX_PROPOSALS = 100000 };
+enum { MAX_SIDE = 16384, MAX_DETECTIONS = 100000, MAX_PROPOSALS = 100000, MAX_STREAMS = 256 };
+
+/* A network that runs beside the others, on threads of its own. */
+typedef struct stream {
+    pt_backend *backend;
+    pt_network *network; /* the first owns the layers, the others share them */
+    pt_engine_caps caps;
+} stream;
 
 struct pt_engine {
     pt_model *model;
-    pt_backend *backend;
-    pt_network *network;
+    stream *streams;
+    int stream_count;
+    pt_pool *drivers; /* one thread for each stream */
+    int threads;
+    bool tapped, observed; /* then the first stream alone computes */
+    char precision[4096];
     /* Results of the last call: max_detections places for each image. */
     pt_detection *items;
     float *masks;
@@ -20,6 +35,8 @@ struct pt_engine {
     size_t capacity; /* images that the three have room for */
     size_t images;
     pt_engine_caps caps;
+    pt_layer_report *layers;
+    size_t layer_capacity;
 };
 
 pt_engine_options pt_engine_defaults(void)
@@ -38,10 +55,11 @@ bool pt_engine_blas_core_fix(const char **env_name, const char **env_value)
     return true;
 }
 
-static void warn_about_blas(void)
+/* Of interest to who computes with it alone. */
+static void warn_about_blas(const pt_engine *engine)
 {
     const char *name, *value;
-    if (pt_engine_blas_core_fix(&name, &value)) {
+    if (engine->streams[0].backend->ops == &pt_backend_portable && pt_engine_blas_core_fix(&name, &value)) {
         PT_WARN("OpenBLAS does not know this CPU and uses slow kernels; set the variable named here for 2 to "
                 "5 times "
                 "the speed",
@@ -49,10 +67,8 @@ static void warn_about_blas(void)
     }
 }
 
-pt_status pt_engine_open(const char *model_path, const pt_engine_options *options, pt_engine **out)
+static pt_status check_options(const char *model_path, const pt_engine_options *o)
 {
-    pt_engine_options defaults = pt_engine_defaults();
-    const pt_engine_options *o = options ? options : &defaults;
     if (!model_path || o->max_detections < 0 || o->max_detections > MAX_DETECTIONS || o->max_proposals < 0 ||
         o->max_proposals > MAX_PROPOSALS || !(o->score_threshold <= 1)) {
         return pt_error(PT_E_USAGE,
@@ -60,15 +76,77 @@ pt_status pt_engine_open(const char *model_path, const pt_engine_options *option
                         "at most %d proposals",
                         MAX_DETECTIONS, MAX_PROPOSALS);
     }
+    if (o->streams < 0 || o->streams > MAX_STREAMS) {
+        return pt_error(PT_E_USAGE, "%d streams: give 0 (as many as are fast) to %d", o->streams,
+                        MAX_STREAMS);
+    }
+    return pt_ok();
+}
+
+/* What "auto" means for this model; the text of it stays with the engine. */
+static pt_status resolve_precision(pt_engine *engine, const char *asked, pt_precision *precision)
+{
+    const pt_calibration *calibration = pt_model_calibration(engine->model);
+    if (!asked || strcmp(asked, "auto") == 0) {
+        asked = calibration ? calibration->precision : "fp32";
+    }
+    PT_TRY(pt_precision_parse(asked, precision));
+    if (!calibration && pt_precision_any_int8(precision)) {
+        return pt_error(PT_E_USAGE,
+                        "the model is not calibrated, so nothing of it can run in INT8; run pantile "
+                        "calibrate first");
+    }
+    if (!pt_precision_print(precision, engine->precision, sizeof engine->precision)) {
+        return pt_error(PT_E_USAGE, "the precision names too many layers");
+    }
+    return pt_ok();
+}
+
+/* Streams share the threads; each has one at least. */
+static pt_status open_streams(pt_engine *engine, const pt_engine_options *o)
+{
+    int count = o->streams > 0 ? o->streams : 1;
+    int threads = o->threads == 0 ? pt_cpu_count() : o->threads;
+    engine->streams = pt_calloc((size_t)count, sizeof *engine->streams);
+    if (!engine->streams) {
+        return PT_NOMEM("the engine");
+    }
+    engine->stream_count = count;
+    for (int i = 0; i < count; i++) {
+        int each = threads / count + (i < threads % count);
+        PT_TRY(pt_backend_open(o->backend, each == 0 ? 1 : each, &engine->streams[i].backend));
+        engine->threads += pt_pool_threads(engine->streams[i].backend->pool);
+    }
+    return count > 1 ? pt_pool_new(count, &engine->drivers) : pt_ok();
+}
+
+static pt_status build_networks(pt_engine *engine, const pt_engine_options *o)
+{
+    pt_precision precision;
+    PT_TRY(resolve_precision(engine, o->precision, &precision));
+    stream *first = &engine->streams[0];
+    PT_TRY(pt_network_new(engine->model, first->backend, o, &precision, &first->network));
+    for (int i = 1; i < engine->stream_count; i++) {
+        stream *next = &engine->streams[i];
+        PT_TRY(pt_network_share(first->network, next->backend, &next->network));
+    }
+    return pt_ok();
+}
+
+pt_status pt_engine_open(const char *model_path, const pt_engine_options *options, pt_engine **out)
+{
+    pt_engine_options defaults = pt_engine_defaults();
+    const pt_engine_options *o = options ? options : &defaults;
+    PT_TRY(check_options(model_path, o));
     pt_status status;
     pt_engine *engine = pt_calloc(1, sizeof *engine);
     if (!engine) {
         return PT_NOMEM("the engine");
     }
-    PT_TRY_OUT(pt_backend_open(o->backend, o->threads, &engine->backend));
+    PT_TRY_OUT(open_streams(engine, o));
     PT_TRY_OUT(pt_model_open(model_path, &engine->model));
-    warn_about_blas();
-    status = pt_network_new(engine->model, engine->backend, o, &engine->network);
+    warn_about_blas(engine);
+    status = build_networks(engine, o);
     if (status.code != PT_OK) {
         status = pt_context(status, "%s", model_path);
         goto out;
@@ -86,12 +164,17 @@ void pt_engine_close(pt_engine **engine)
     if (!e) {
         return;
     }
-    pt_network_free(&e->network);
-    pt_backend_close(&e->backend);
+    for (int i = e->stream_count - 1; i >= 0; i--) { /* the first, whose layers the others share, last */
+        pt_network_free(&e->streams[i].network);
+        pt_backend_close(&e->streams[i].backend);
+    }
+    pt_pool_free(&e->drivers);
+    pt_free(e->streams);
     pt_model_close(&e->model);
     pt_free(e->items);
     pt_free(e->masks);
     pt_free(e->counts);
+    pt_free(e->layers);
     pt_free(e);
     *engine = NULL;
 }
@@ -103,22 +186,66 @@ const pt_model_summary *pt_engine_model(const pt_engine *engine)
 
 const char *pt_engine_backend(const pt_engine *engine)
 {
-    return engine->backend->description;
+    return engine->streams[0].backend->description;
 }
 
 int pt_engine_threads(const pt_engine *engine)
 {
-    return pt_pool_threads(engine->backend->pool);
+    return engine->threads;
 }
 
 uint64_t pt_engine_progress(const pt_engine *engine)
 {
-    return atomic_load_explicit(&engine->backend->steps, memory_order_relaxed);
+    uint64_t steps = 0;
+    for (int i = 0; i < engine->stream_count; i++) {
+        steps += atomic_load_explicit(&engine->streams[i].backend->steps, memory_order_relaxed);
+    }
+    return steps;
+}
+
+const char *pt_engine_precision(const pt_engine *engine)
+{
+    return engine->precision;
+}
+
+int pt_engine_streams(const pt_engine *engine)
+{
+    return engine->stream_count;
+}
+
+pt_status pt_engine_layers(pt_engine *engine, const pt_layer_report **items, size_t *count)
+{
+    PT_TRY(pt_network_layers(engine->streams[0].network, &engine->layers, &engine->layer_capacity, count));
+    *items = engine->layers;
+    return pt_ok();
+}
+
+void pt_engine_time_layers(pt_engine *engine, bool on)
+{
+    pt_network_time(engine->streams[0].network, on);
+}
+
+pt_engine_memory pt_engine_memory_use(const pt_engine *engine)
+{
+    pt_engine_memory use = pt_network_memory_use(engine->streams[0].network);
+    for (int i = 1; i < engine->stream_count; i++) {
+        pt_engine_memory more = pt_network_memory_use(engine->streams[i].network);
+        use.arena += more.arena;
+        use.unshared += more.unshared;
+    }
+    return use;
 }
 
 void pt_engine_set_tap(pt_engine *engine, pt_tap *tap, void *user)
 {
-    pt_network_set_tap(engine->network, tap, user);
+    engine->tapped = tap != NULL;
+    pt_network_set_tap(engine->streams[0].network, tap, user);
+}
+
+void pt_engine_observe(pt_engine *engine, pt_observer *observer, void *user)
+{
+    engine->observed = observer != NULL;
+    pt_network_observe(engine->streams[0].network, observer, user);
 }
 
 static pt_status check_images(const pt_image *images, size_t count)
@@ -148,6 +275,11 @@ static size_t mask_floats(const pt_engine *engine)
     return side * side;
 }
 
+static size_t max_detections(const pt_engine *engine)
+{
+    return (size_t)pt_network_max_detections(engine->streams[0].network);
+}
+
 /* Room for the results of `count` images; grows only. */
 static pt_status reserve_results(pt_engine *engine, size_t count)
 {
@@ -155,7 +287,7 @@ static pt_status reserve_results(pt_engine *engine, size_t count)
         return pt_ok();
     }
     size_t places, floats;
-    if (!pt_size_mul(count, (size_t)pt_network_max_detections(engine->network), &places) ||
+    if (!pt_size_mul(count, max_detections(engine), &places) ||
         !pt_size_mul(places, mask_floats(engine), &floats)) {
         return PT_NOMEM("detections");
     }
@@ -178,13 +310,13 @@ static pt_status reserve_results(pt_engine *engine, size_t count)
     return pt_ok();
 }
 
-static void infer_one(pt_engine *engine, const pt_image *image, size_t index)
+static void infer_one(pt_engine *engine, stream *by, const pt_image *image, size_t index)
 {
-    size_t most = (size_t)pt_network_max_detections(engine->network);
+    size_t most = max_detections(engine);
     pt_detection *items = engine->items + index * most;
     float *masks = engine->masks + index * most * mask_floats(engine);
     const pt_found *found;
-    size_t count = pt_network_run(engine->network, image, &found, masks, &engine->caps);
+    size_t count = pt_network_run(by->network, image, &found, masks, &by->caps);
     for (size_t i = 0; i < count; i++) {
         items[i] = (pt_detection){
             .x0 = found[i].box.x0,
@@ -199,6 +331,23 @@ static void infer_one(pt_engine *engine, const pt_image *image, size_t index)
     engine->counts[index] = count;
 }
 
+typedef struct batch {
+    pt_engine *engine;
+    const pt_image *images;
+    size_t count;
+    atomic_size_t next; /* the first image that no stream has taken */
+} batch;
+
+/* One stream takes images until none is left. */
+static void drive(void *context, size_t index, int worker)
+{
+    (void)worker;
+    batch *b = context;
+    for (size_t i; (i = atomic_fetch_add(&b->next, 1)) < b->count;) {
+        infer_one(b->engine, &b->engine->streams[index], &b->images[i], i);
+    }
+}
+
 pt_status pt_engine_infer(pt_engine *engine, const pt_image *images, size_t count)
 {
     engine->images = 0;
@@ -208,9 +357,22 @@ pt_status pt_engine_infer(pt_engine *engine, const pt_image *images, size_t coun
         return pt_ok();
     }
     PT_TRY(reserve_results(engine, count));
-    PT_TRY(pt_network_plan(engine->network, images[0].width, images[0].height));
-    for (size_t i = 0; i < count; i++) {
-        infer_one(engine, &images[i], i);
+    size_t busy = engine->tapped || engine->observed     ? 1
+                  : count < (size_t)engine->stream_count ? count
+                                                         : (size_t)engine->stream_count;
+    for (size_t i = 0; i < busy; i++) {
+        PT_TRY(pt_network_plan(engine->streams[i].network, images[0].width, images[0].height));
+        engine->streams[i].caps = (pt_engine_caps){0, 0};
+    }
+    batch b = {.engine = engine, .images = images, .count = count};
+    if (busy == 1) {
+        drive(&b, 0, 0);
+    } else {
+        pt_pool_run(engine->drivers, busy, drive, &b);
+    }
+    for (size_t i = 0; i < busy; i++) {
+        engine->caps.proposals += engine->streams[i].caps.proposals;
+        engine->caps.detections += engine->streams[i].caps.detections;
     }
     engine->images = count;
     return pt_ok();
@@ -222,7 +384,7 @@ pt_status pt_engine_detections(const pt_engine *engine, size_t image, const pt_d
     if (image >= engine->images) {
         return pt_error(PT_E_USAGE, "image %zu asked for, the last call had %zu", image, engine->images);
     }
-    *items = engine->items + image * (size_t)pt_network_max_detections(engine->network);
+    *items = engine->items + image * max_detections(engine);
     *count = engine->counts[image];
     return pt_ok();
 }

@@ -21,10 +21,13 @@ typedef struct pt_parts {
     float *logits_weights; /* classes x channels, for pt_op_mask_logits */
     float *logits_bias;
     pt_image_rule rule; /* how the image becomes `input` */
+    int operators;      /* of the network before the passes */
+    bool shares;        /* the numbers belong to other parts */
 } pt_parts;
 
-/* On failure nothing is left; pt_parts_free. */
-pt_status pt_parts_build(const pt_model *model, pt_backend *backend, pt_parts *out);
+/* On failure nothing is left; pt_parts_free. `without`: as pt_engine_options.without_passes. */
+pt_status pt_parts_build(const pt_model *model, pt_backend *backend, const pt_precision *precision,
+                         const char *without, pt_parts *out);
 /* The same graphs and layers for a second run side by side: pt_graph_share. */
 pt_status pt_parts_share(const pt_parts *of, pt_backend *backend, pt_parts *out);
 void pt_parts_free(pt_parts *parts);

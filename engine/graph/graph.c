@@ -96,6 +96,15 @@ pt_status pt_graph_layer(pt_graph *graph, pt_conv *conv, const pt_conv_spec *spe
     return pt_ok();
 }
 
+size_t pt_graph_weight_bytes(const pt_graph *graph)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < graph->layer_count; i++) {
+        bytes += graph->backend->ops->conv_bytes(graph->layers[i].conv);
+    }
+    return bytes;
+}
+
 /* name NULL: a buffer. */
 static pt_status add_value(pt_graph *graph, const char *name, pt_value value, int *out)
 {

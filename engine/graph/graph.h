@@ -68,7 +68,9 @@ void pt_graph_set_tap(pt_graph *graph, pt_tap *tap, void *user); /* NULL: none *
 /* The most images or regions, height and width of the input value. Several plans are kept, so that sizes may
  * take turns. PT_E_USAGE when a layer's window does not fit, PT_E_INPUT when channels do not, PT_E_NOMEM. */
 pt_status pt_graph_plan(pt_graph *graph, int n, int h, int w);
-size_t pt_graph_arena_bytes(const pt_graph *graph);    /* of the current plan */
+bool pt_graph_has_plan(const pt_graph *graph, int n, int h, int w); /* whether the next is at hand */
+size_t pt_graph_weight_bytes(const pt_graph *graph);                /* of the prepared layers */
+size_t pt_graph_arena_bytes(const pt_graph *graph);                 /* of the current plan */
 size_t pt_graph_unshared_bytes(const pt_graph *graph); /* what it would take if no memory were shared */
 /* The arena is `memory` (aligned, with PT_MAP_SLACK more bytes): borrowed. NULL before the first plan: told
  * later, so that the plan allocates none. */
@@ -77,9 +79,6 @@ void pt_graph_run(pt_graph *graph, int n);             /* n: at most the planned
 pt_map pt_graph_map(const pt_graph *graph, int value); /* n as of the last run; before it, as planned */
 void *pt_graph_memory(const pt_graph *graph, int value);
 
-/* Called for each value as soon as it is written (the input: before the nodes run), bytes as bytes. For
- * calibration and the tap. */
-typedef void pt_observer(void *user, const char *value, const pt_map *map);
 void pt_graph_observe(pt_graph *graph, pt_observer *observer, void *user);
 
 /* What a node is and costs, at the planned size, and the time of all runs since the last reset when timing is

@@ -289,6 +289,17 @@ static pt_plan *find_plan(pt_graph *graph, int n, int h, int w)
     return best;
 }
 
+bool pt_graph_has_plan(const pt_graph *graph, int n, int h, int w)
+{
+    for (int i = 0; i < PT_GRAPH_MAX_PLANS; i++) {
+        const pt_plan *plan = &graph->plans[i];
+        if (n > 0 && plan->n == n && plan->h == h && plan->w == w) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static pt_status grow_arena(pt_graph *graph, const pt_plan *plan)
 {
     if (graph->bound || plan->total + PT_MAP_SLACK <= graph->arena_bytes) {

@@ -250,7 +250,8 @@ static void test_threads_give_the_same_bytes(void **state)
     free(t.pixels);
 }
 
-/* After the first call of a size nothing is allocated, nor for smaller images or smaller batches. */
+/* After the first call of a size nothing is allocated, also when sizes take turns, nor for smaller batches.
+ */
 static void test_nothing_is_allocated_per_tile(void **state)
 {
     (void)state;
@@ -258,6 +259,7 @@ static void test_nothing_is_allocated_per_tile(void **state)
     pt_engine *engine = open_with(path, 2, -1, 0);
     tiny_image large = tiny_make_image(128, 96, 8), small = tiny_make_image(60, 70, 9);
     pt_image batch[2] = {large.image, large.image};
+    assert_int_equal(pt_engine_infer(engine, &small.image, 1).code, PT_OK);
     assert_int_equal(pt_engine_infer(engine, batch, 2).code, PT_OK);
     long before = pt_alloc_count();
     assert_int_equal(pt_engine_infer(engine, batch, 2).code, PT_OK);

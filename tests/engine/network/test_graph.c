@@ -26,10 +26,20 @@ static int close_backend(void **state)
     return 0;
 }
 
+static const pt_node_name name = {"node", PT_COMPONENT_FPN};
+static const pt_quant none;
+
 /* A convolution with weights of `scale`, so that a chain of them computes something known. */
-static int add_layer(pt_graph *graph, int in, int out, int kernel, int stride, float weight)
+static int add_layer(pt_graph *graph, int in, int out, int kernel, int stride, pt_add add, float weight)
 {
-    pt_conv_spec spec = {in, out, kernel, kernel, stride, kernel / 2, 1, PT_ACT_NONE};
+    pt_conv_spec spec = {.in_channels = in,
+                         .out_channels = out,
+                         .kernel_h = kernel,
+                         .kernel_w = kernel,
+                         .stride = stride,
+                         .pad = kernel / 2,
+                         .groups = 1,
+                         .add = add};
     size_t count = (size_t)(in * out * kernel * kernel);
     float *w = pt_alloc_aligned(count, sizeof *w), *b = pt_alloc_aligned((size_t)out, sizeof *b);
     assert_true(w && b);
@@ -37,18 +47,24 @@ static int add_layer(pt_graph *graph, int in, int out, int kernel, int stride, f
         w[i] = weight;
     }
     memset(b, 0, (size_t)out * sizeof *b);
+    pt_conv_weights weights = {.f32 = w, .bias = b};
     pt_conv *conv = NULL;
     int layer = -1;
-    assert_int_equal(backend->ops->conv_new(backend, &spec, w, b, &conv).code, PT_OK);
+    assert_int_equal(backend->ops->conv_new(backend, &spec, &weights, &conv).code, PT_OK);
     assert_int_equal(pt_graph_layer(graph, conv, &spec, &layer).code, PT_OK);
     return layer;
+}
+
+static const float *floats_of(const pt_graph *graph, int value)
+{
+    return pt_graph_memory(graph, value);
 }
 
 static pt_graph *new_graph(int channels, int *input)
 {
     pt_graph *graph = NULL;
     assert_int_equal(pt_graph_new(backend, &graph).code, PT_OK);
-    assert_int_equal(pt_graph_input(graph, channels, input).code, PT_OK);
+    assert_int_equal(pt_graph_input(graph, "image", channels, PT_F32, none, input).code, PT_OK);
     return graph;
 }
 
@@ -57,20 +73,20 @@ static void test_chain(void **state)
     (void)state;
     int at;
     pt_graph *graph = new_graph(1, &at);
-    int input = at, layer = add_layer(graph, 1, 1, 1, 1, 2);
+    int input = at, layer = add_layer(graph, 1, 1, 1, 1, PT_ADD_NONE, 2);
     for (int i = 0; i < 8; i++) {
-        assert_int_equal(pt_graph_conv(graph, layer, at, -1, &at).code, PT_OK);
+        assert_int_equal(pt_graph_conv(graph, name, layer, at, -1, &at).code, PT_OK);
     }
-    assert_int_equal(pt_graph_plan(graph, 16, 16).code, PT_OK);
+    assert_int_equal(pt_graph_plan(graph, 1, 16, 16).code, PT_OK);
     assert_int_equal(pt_graph_arena_bytes(graph), 2 * 16 * 16 * sizeof(float)); /* to and fro */
     pt_map in = pt_graph_map(graph, input);
     for (int i = 0; i < 256; i++) {
-        in.data[i] = (float)i;
+        pt_map_f32(&in)[i] = (float)i;
     }
-    pt_graph_run(graph, NULL, NULL);
+    pt_graph_run(graph, 1);
     pt_map out = pt_graph_map(graph, at);
     for (int i = 0; i < 256; i++) {
-        assert_true(out.data[i] == 256.0f * (float)i);
+        assert_true(pt_map_f32(&out)[i] == 256.0f * (float)i);
     }
     pt_graph_free(&graph);
     assert_null(graph);
@@ -84,21 +100,22 @@ static void test_sums_in_place(void **state)
     for (int kept = 0; kept < 2; kept++) {
         int input, once, sum;
         pt_graph *graph = new_graph(1, &input);
-        int one = add_layer(graph, 1, 1, 1, 1, 1), three = add_layer(graph, 1, 1, 1, 1, 3);
-        assert_int_equal(pt_graph_conv(graph, one, input, -1, &once).code, PT_OK);
-        assert_int_equal(pt_graph_conv(graph, three, input, once, &sum).code, PT_OK);
+        int one = add_layer(graph, 1, 1, 1, 1, PT_ADD_NONE, 1);
+        int three = add_layer(graph, 1, 1, 1, 1, PT_ADD_SAME, 3);
+        assert_int_equal(pt_graph_conv(graph, name, one, input, -1, &once).code, PT_OK);
+        assert_int_equal(pt_graph_conv(graph, name, three, input, once, &sum).code, PT_OK);
         if (kept) {
             pt_graph_keep(graph, once, PT_STEP_MASKS);
         }
-        assert_int_equal(pt_graph_plan(graph, 4, 4).code, PT_OK);
+        assert_int_equal(pt_graph_plan(graph, 1, 4, 4).code, PT_OK);
         assert_int_equal(pt_graph_memory(graph, once) == pt_graph_memory(graph, sum), !kept);
         pt_map in = pt_graph_map(graph, input);
         for (int i = 0; i < 16; i++) {
-            in.data[i] = (float)i;
+            pt_map_f32(&in)[i] = (float)i;
         }
-        pt_graph_run(graph, NULL, NULL);
-        assert_true(pt_graph_memory(graph, sum)[5] == 20);
-        assert_true(!kept || pt_graph_memory(graph, once)[5] == 5);
+        pt_graph_run(graph, 1);
+        assert_true(floats_of(graph, sum)[5] == 20);
+        assert_true(!kept || floats_of(graph, once)[5] == 5);
         pt_graph_free(&graph);
     }
 }
@@ -109,13 +126,13 @@ static void test_input_as_summand(void **state)
     (void)state;
     int input, sum;
     pt_graph *graph = new_graph(2, &input);
-    int layer = add_layer(graph, 2, 2, 1, 1, 1);
-    assert_int_equal(pt_graph_conv(graph, layer, input, input, &sum).code, PT_OK);
-    assert_int_equal(pt_graph_plan(graph, 1, 2).code, PT_OK);
+    int layer = add_layer(graph, 2, 2, 1, 1, PT_ADD_SAME, 1);
+    assert_int_equal(pt_graph_conv(graph, name, layer, input, input, &sum).code, PT_OK);
+    assert_int_equal(pt_graph_plan(graph, 1, 1, 2).code, PT_OK);
     assert_true(pt_graph_memory(graph, input) != pt_graph_memory(graph, sum));
     memcpy(pt_graph_memory(graph, input), ((float[]){1, 2, 30, 40}), 4 * sizeof(float));
-    pt_graph_run(graph, NULL, NULL);
-    assert_memory_equal(pt_graph_memory(graph, sum), ((float[]){32, 44, 61, 82}), 4 * sizeof(float));
+    pt_graph_run(graph, 1);
+    assert_memory_equal(pt_graph_memory(graph, sum), ((float[]){4, 5, 100, 110}), 4 * sizeof(float));
     pt_graph_free(&graph);
 }
 
@@ -133,9 +150,9 @@ static void test_random_graphs(void **state)
         for (int i = 1; i <= NODES; i++) {
             int from = random_int(&r, 0, i - 1), add = random_int(&r, -1, i - 1);
             float weight = (float)random_int(&r, -2, 2);
-            int layer = add_layer(graph, 1, 1, 1, 1, weight);
+            int layer = add_layer(graph, 1, 1, 1, 1, add < 0 ? PT_ADD_NONE : PT_ADD_SAME, weight);
             assert_int_equal(
-                pt_graph_conv(graph, layer, values[from], add < 0 ? -1 : values[add], &values[i]).code,
+                pt_graph_conv(graph, name, layer, values[from], add < 0 ? -1 : values[add], &values[i]).code,
                 PT_OK);
             wanted[i] = (double)weight * wanted[from] + (add < 0 ? 0 : wanted[add]);
             kept[i] = random_int(&r, 0, 2) == 0;
@@ -143,20 +160,19 @@ static void test_random_graphs(void **state)
                 pt_graph_keep(graph, values[i], PT_STEP_BOXES);
             }
         }
-        assert_int_equal(pt_graph_buffer(graph, 50, PT_STEP_BOXES, PT_STEP_BOXES, &buffer).code, PT_OK);
-        assert_int_equal(pt_graph_plan(graph, 3, 5).code, PT_OK);
+        assert_int_equal(
+            pt_graph_buffer(graph, 50 * sizeof(float), PT_STEP_BOXES, PT_STEP_BOXES, &buffer).code, PT_OK);
+        assert_int_equal(pt_graph_plan(graph, 1, 3, 5).code, PT_OK);
         pt_map in = pt_graph_map(graph, values[0]);
         for (int i = 0; i < 15; i++) {
-            in.data[i] = 1;
+            pt_map_f32(&in)[i] = 1;
         }
-        pt_graph_run(graph, NULL, NULL);
-        for (int i = 0; i < 50; i++) {
-            pt_graph_memory(graph, buffer)[i] = -77; /* in use beside the kept ones */
-        }
+        pt_graph_run(graph, 1);
+        memset(pt_graph_memory(graph, buffer), 77, 50 * sizeof(float)); /* in use beside the kept ones */
         for (int i = 1; i <= NODES; i++) {
             pt_map map = pt_graph_map(graph, values[i]);
             for (int p = 0; kept[i] && p < 15; p++) {
-                assert_true((double)map.data[p] == wanted[i]);
+                assert_true((double)pt_map_f32(&map)[p] == wanted[i]);
             }
         }
         pt_graph_free(&graph);
@@ -168,23 +184,26 @@ static void test_shapes_and_sizes(void **state)
     (void)state;
     int input, a, b, c;
     pt_graph *graph = new_graph(2, &input);
-    int halve = add_layer(graph, 2, 2, 3, 2, 1);
-    assert_int_equal(pt_graph_conv(graph, halve, input, -1, &a).code, PT_OK);
-    assert_int_equal(pt_graph_pool(graph, a, 3, 2, 1, &b).code, PT_OK);
-    assert_int_equal(pt_graph_upsample_add(graph, b, a, &c).code, PT_OK);
-    assert_int_equal(pt_graph_plan(graph, 33, 64).code, PT_OK);
+    int halve = add_layer(graph, 2, 2, 3, 2, PT_ADD_NONE, 1);
+    assert_int_equal(pt_graph_conv(graph, name, halve, input, -1, &a).code, PT_OK);
+    assert_int_equal(pt_graph_max_pool(graph, name, a, 3, 2, 1, &b).code, PT_OK);
+    int laterally = add_layer(graph, 2, 2, 1, 1, PT_ADD_UPSAMPLED, 1);
+    assert_int_equal(pt_graph_conv(graph, name, laterally, a, b, &c).code, PT_OK);
+    assert_int_equal(pt_graph_plan(graph, 1, 33, 64).code, PT_OK);
     pt_map map = pt_graph_map(graph, b);
     assert_true(map.c == 2 && map.n == 1 && map.h == 9 && map.w == 16);
     map = pt_graph_map(graph, c);
     assert_true(map.h == 17 && map.w == 32);
     size_t large = pt_graph_arena_bytes(graph);
+    assert_int_equal(pt_graph_plan(graph, 1, 8, 8).code, PT_OK);
+    assert_true(pt_graph_has_plan(graph, 1, 33, 64) && !pt_graph_has_plan(graph, 1, 64, 33));
     long before = pt_alloc_count();
-    assert_int_equal(pt_graph_plan(graph, 8, 8).code, PT_OK);
-    assert_int_equal(pt_graph_plan(graph, 33, 64).code, PT_OK);
+    assert_int_equal(pt_graph_plan(graph, 1, 8, 8).code, PT_OK);
+    assert_int_equal(pt_graph_plan(graph, 1, 33, 64).code, PT_OK);
     assert_int_equal(pt_alloc_count(), before);
     assert_int_equal(pt_graph_arena_bytes(graph), large);
-    assert_int_equal(pt_graph_plan(graph, 0, 8).code, PT_E_USAGE);
-    assert_int_equal(pt_graph_plan(graph, 1 << 20, 1 << 20).code, PT_E_NOMEM);
+    assert_int_equal(pt_graph_plan(graph, 1, 0, 8).code, PT_E_USAGE);
+    assert_int_equal(pt_graph_plan(graph, 1, 1 << 20, 1 << 20).code, PT_E_NOMEM);
     pt_graph_free(&graph);
 }
 
@@ -193,14 +212,15 @@ static void test_bad_graphs(void **state)
     (void)state;
     int input, out, other;
     pt_graph *graph = new_graph(2, &input);
-    int narrow = add_layer(graph, 3, 2, 1, 1, 1), wide = add_layer(graph, 2, 4, 1, 1, 1);
-    assert_int_equal(pt_graph_conv(graph, narrow, input, -1, &out).code, PT_E_INPUT);
-    assert_int_equal(pt_graph_conv(graph, wide, input, input, &out).code, PT_E_INPUT);
-    assert_int_equal(pt_graph_conv(graph, wide, input, -1, &out).code, PT_OK);
-    assert_int_equal(pt_graph_upsample_add(graph, out, input, &other).code, PT_E_INPUT);
-    assert_int_equal(pt_graph_pool(graph, out, 9, 1, 0, &other).code, PT_OK);
-    assert_int_equal(pt_graph_plan(graph, 4, 4).code, PT_E_USAGE); /* the window does not fit */
-    assert_int_equal(pt_graph_plan(graph, 9, 9).code, PT_OK);
+    int narrow = add_layer(graph, 3, 2, 1, 1, PT_ADD_NONE, 1),
+        wide = add_layer(graph, 2, 4, 1, 1, PT_ADD_NONE, 1);
+    assert_int_equal(pt_graph_conv(graph, name, narrow, input, -1, &out).code, PT_E_INPUT);
+    assert_int_equal(pt_graph_conv(graph, name, wide, input, input, &out).code, PT_E_INPUT);
+    assert_int_equal(pt_graph_conv(graph, name, wide, input, -1, &out).code, PT_OK);
+    assert_int_equal(pt_graph_add(graph, name, out, input, &other).code, PT_E_INPUT);
+    assert_int_equal(pt_graph_max_pool(graph, name, out, 9, 1, 0, &other).code, PT_OK);
+    assert_int_equal(pt_graph_plan(graph, 1, 4, 4).code, PT_E_USAGE); /* the window does not fit */
+    assert_int_equal(pt_graph_plan(graph, 1, 9, 9).code, PT_OK);
     pt_graph_free(&graph);
 }
 
