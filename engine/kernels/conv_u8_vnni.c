@@ -8,13 +8,11 @@
  * Sums of a block of 4 vectors whose output are bytes are so ordered that the packing instructions, which
  * work within 128-bit lanes, bring 64 channels into their order. */
 #include "engine/kernels/conv_u8_versions.h"
+#include "engine/kernels/u8_vnni.h"
 
-#include <immintrin.h>
 #include <string.h>
 
 enum { LANES = 16, GROUP = 4 };
-
-#define UNROLL _Pragma("GCC unroll 16")
 
 static inline __m512i broadcast(const uint8_t *four)
 {
@@ -25,7 +23,7 @@ static inline __m512i broadcast(const uint8_t *four)
 
 static int place(int vectors, pt_elem out_elem, int c)
 {
-    return vectors == 4 && out_elem == PT_U8 ? c / 4 % 4 * LANES + c / 16 * 4 + c % 4 : c;
+    return vectors == 4 && out_elem == PT_U8 ? pt_vnni_place(c) : c;
 }
 
 /* P and V are constants wherever this is inlined, so that the sums stay in registers. Pixels are addressed
@@ -33,9 +31,9 @@ static int place(int vectors, pt_elem out_elem, int c)
 static inline __attribute__((always_inline)) void sum_tile(const pt_u8_tile *tile, const int P, const int V)
 {
     __m512i sums[PT_U8_MAX_PIXELS][4];
-    UNROLL for (int p = 0; p < P; p++)
+    PT_UNROLL for (int p = 0; p < P; p++)
     {
-        UNROLL for (int v = 0; v < V; v++)
+        PT_UNROLL for (int v = 0; v < V; v++)
         {
             sums[p][v] = tile->start ? _mm512_loadu_si512(tile->start + LANES * v)
                                      : _mm512_load_si512(tile->sums + LANES * (p * V + v));
@@ -48,14 +46,14 @@ static inline __attribute__((always_inline)) void sum_tile(const pt_u8_tile *til
         const uint8_t *b = a + 5 * step, *c = b + 5 * step;
         for (int s = 0; s < tile->steps; s++) {
             __m512i w[4];
-            UNROLL for (int v = 0; v < V; v++)
+            PT_UNROLL for (int v = 0; v < V; v++)
             {
                 w[v] = _mm512_load_si512(weights + 64 * v);
             }
-            UNROLL for (int p = 0; p < P; p++)
+            PT_UNROLL for (int p = 0; p < P; p++)
             {
                 __m512i x = broadcast((p < 5 ? a : p < 10 ? b : c) + p % 5 * step);
-                UNROLL for (int v = 0; v < V; v++)
+                PT_UNROLL for (int v = 0; v < V; v++)
                 {
                     sums[p][v] = _mm512_dpbusd_epi32(sums[p][v], x, w[v]);
                 }
@@ -66,9 +64,9 @@ static inline __attribute__((always_inline)) void sum_tile(const pt_u8_tile *til
             weights += 64 * V;
         }
     }
-    UNROLL for (int p = 0; p < P; p++)
+    PT_UNROLL for (int p = 0; p < P; p++)
     {
-        UNROLL for (int v = 0; v < V; v++)
+        PT_UNROLL for (int v = 0; v < V; v++)
         {
             _mm512_store_si512(tile->sums + LANES * (p * V + v), sums[p][v]);
         }
@@ -85,7 +83,8 @@ static inline __attribute__((always_inline)) void sum_tile(const pt_u8_tile *til
 #define TILES_TO_14(V) TILES_TO_9(V) TILE(10, V) TILE(11, V) TILE(12, V) TILE(13, V) TILE(14, V)
 TILES_TO_14(1)
 TILES_TO_14(2)
-TILES_TO_9(3) TILES_TO_6(4)
+TILES_TO_9(3)
+TILES_TO_6(4)
 
     typedef void sum_function(const pt_u8_tile *tile);
 #define NAMES_TO_6(V) sum_1x##V, sum_2x##V, sum_3x##V, sum_4x##V, sum_5x##V, sum_6x##V
@@ -99,31 +98,19 @@ static void sum(const pt_u8_tile *tile, int vectors)
     sums_of[vectors - 1][tile->pixels - 1](tile);
 }
 
-typedef struct limits {
-    __m512 inverse, low, high, sum_scale, sum_zero;
-    __m512i zero;
-} limits;
-
 static inline __m512 scaled(const pt_u8_output *o, const int32_t *sums, int at)
 {
     return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums + at)),
                            _mm512_loadu_ps(o->multiplier + at), _mm512_loadu_ps(o->bias + at));
 }
 
-/* Integers before the zero point is added. */
-static inline __m512i rounded(const limits *l, __m512 y)
-{
-    __m512 t = _mm512_mul_ps(y, l->inverse);
-    return _mm512_cvtps_epi32(_mm512_max_ps(_mm512_min_ps(t, l->high), l->low));
-}
-
-static inline __m512 plus_bytes(const limits *l, __m512 y, __m512i s)
+static inline __m512 plus_bytes(const pt_vnni_limits *l, __m512 y, __m512i s)
 {
     return _mm512_fmadd_ps(_mm512_sub_ps(_mm512_cvtepi32_ps(s), l->sum_zero), l->sum_scale, y);
 }
 
 /* The inverse of the packing below: vector v holds the channels that place() gave it. */
-static inline void plus_packed(const limits *l, __m512 y[4], __m512i s)
+static inline void plus_packed(const pt_vnni_limits *l, __m512 y[4], __m512i s)
 {
     __m512i none = _mm512_setzero_si512();
     __m512i low = _mm512_unpacklo_epi8(s, none), high = _mm512_unpackhi_epi8(s, none);
@@ -133,7 +120,7 @@ static inline void plus_packed(const limits *l, __m512 y[4], __m512i s)
     y[3] = plus_bytes(l, y[3], _mm512_unpackhi_epi16(high, none));
 }
 
-static inline __attribute__((always_inline)) void bytes_of_4(const limits *l, const pt_u8_output *o,
+static inline __attribute__((always_inline)) void bytes_of_4(const pt_vnni_limits *l, const pt_u8_output *o,
                                                              const bool add)
 {
     __mmask64 mask = o->channels < 64 ? ((__mmask64)1 << o->channels) - 1 : ~(__mmask64)0;
@@ -141,16 +128,14 @@ static inline __attribute__((always_inline)) void bytes_of_4(const limits *l, co
         const int32_t *sums = o->sums + 64 * p;
         uint8_t *out = (uint8_t *)o->out + p * o->out_step;
         __m512 y[4];
-        UNROLL for (int v = 0; v < 4; v++)
+        PT_UNROLL for (int v = 0; v < 4; v++)
         {
             y[v] = scaled(o, sums, LANES * v);
         }
         if (add) {
             plus_packed(l, y, _mm512_loadu_si512((const uint8_t *)o->summand + o->summand_at[p]));
         }
-        __m512i low = _mm512_packs_epi32(rounded(l, y[0]), rounded(l, y[1]));
-        __m512i high = _mm512_packs_epi32(rounded(l, y[2]), rounded(l, y[3]));
-        __m512i q = _mm512_packus_epi16(_mm512_add_epi16(low, l->zero), _mm512_add_epi16(high, l->zero));
+        __m512i q = pt_vnni_pack(l, y);
         if (o->channels >= 64) {
             _mm512_storeu_si512(out, q);
         } else {
@@ -159,7 +144,7 @@ static inline __attribute__((always_inline)) void bytes_of_4(const limits *l, co
     }
 }
 
-static inline __attribute__((always_inline)) void bytes_of_few(const limits *l, const pt_u8_output *o,
+static inline __attribute__((always_inline)) void bytes_of_few(const pt_vnni_limits *l, const pt_u8_output *o,
                                                                int vectors, const bool add)
 {
     for (int p = 0; p < o->pixels; p++) {
@@ -172,7 +157,7 @@ static inline __attribute__((always_inline)) void bytes_of_few(const limits *l, 
                 __m128i s = _mm_loadu_si128((const __m128i *)(summand + at));
                 y = plus_bytes(l, y, _mm512_cvtepu8_epi32(s));
             }
-            __m128i q = _mm512_cvtepi32_epi8(_mm512_add_epi32(rounded(l, y), l->zero));
+            __m128i q = _mm512_cvtepi32_epi8(_mm512_add_epi32(pt_vnni_rounded(l, y), l->zero));
             if (left >= LANES) {
                 _mm_storeu_si128((__m128i *)(out + at), q);
             } else {
@@ -184,12 +169,8 @@ static inline __attribute__((always_inline)) void bytes_of_few(const limits *l, 
 
 static void finish_u8(const pt_u8_finish *finish, const pt_u8_output *output, int vectors)
 {
-    limits l = {_mm512_set1_ps(finish->inverse),
-                _mm512_set1_ps(finish->low),
-                _mm512_set1_ps(finish->high),
-                _mm512_set1_ps(finish->sum.scale),
-                _mm512_set1_ps((float)finish->sum.zero),
-                vectors == 4 ? _mm512_set1_epi16((short)finish->zero) : _mm512_set1_epi32(finish->zero)};
+    __m512i zero = vectors == 4 ? _mm512_set1_epi16((short)finish->zero) : _mm512_set1_epi32(finish->zero);
+    pt_vnni_limits l = pt_vnni_limits_of(finish, zero);
     if (vectors == 4 && finish->add) {
         bytes_of_4(&l, output, true);
     } else if (vectors == 4) {

@@ -139,6 +139,20 @@ static void pack(pt_u8_dense *dense, const pt_conv_weights *weights)
     }
 }
 
+pt_u8_finish pt_u8_finish_of(const pt_conv_spec *spec)
+{
+    pt_u8_finish finish = {
+        .out_elem = spec->out_elem,
+        .activation = spec->activation,
+        .add = spec->add != PT_ADD_NONE,
+        .sum = spec->sum,
+        .zero = spec->out.zero,
+        .inverse = 1.0f / spec->out.scale,
+    };
+    pt_u8_finish_limits(&finish);
+    return finish;
+}
+
 /* Rows of a kernel that reads all channels are runs; those of a group lie apart, so each tap is one. */
 static void lay_out(pt_u8_dense *dense)
 {
@@ -148,15 +162,7 @@ static void lay_out(pt_u8_dense *dense)
     dense->steps = (length + dense->kernels->group - 1) / dense->kernels->group;
     dense->step_bytes =
         (size_t)(dense->kernels->group * dense->kernels->lanes) * (dense->kernels->wide ? 2 : 1);
-    dense->finish = (pt_u8_finish){
-        .out_elem = s->out_elem,
-        .activation = s->activation,
-        .add = s->add != PT_ADD_NONE,
-        .sum = s->sum,
-        .zero = s->out.zero,
-        .inverse = 1.0f / s->out.scale,
-    };
-    pt_u8_finish_limits(&dense->finish);
+    dense->finish = pt_u8_finish_of(s);
 }
 
 pt_status pt_native_u8_dense_new(const pt_conv_spec *spec, pt_conv_weights *weights, pt_isa isa,
@@ -186,5 +192,6 @@ pt_status pt_native_u8_new(const pt_conv_spec *spec, pt_conv_weights *weights, p
                         "the native backend computes INT8 kernels of at most %d taps, not %d x %d",
                         PT_U8_MAX_TAPS, spec->kernel_h, spec->kernel_w);
     }
-    return pt_native_u8_dense_new(spec, weights, isa, out);
+    bool depthwise = pt_native_u8_depthwise_suits(spec);
+    return (depthwise ? pt_native_u8_depthwise_new : pt_native_u8_dense_new)(spec, weights, isa, out);
 }

@@ -9,6 +9,10 @@ enum { PT_U8_MAX_TAPS = 64 }; /* of a kernel; 7 x 7 is the largest in use */
 
 pt_native_new pt_native_u8_new;       /* picks one of these; PT_E_UNSUPPORTED beyond PT_U8_MAX_TAPS */
 pt_native_new pt_native_u8_dense_new; /* any stride and groups */
+pt_native_new pt_native_u8_depthwise_new;
+
+bool pt_native_u8_depthwise_suits(const pt_conv_spec *spec); /* 3x3 with one channel per group, to bytes */
+pt_u8_finish pt_u8_finish_of(const pt_conv_spec *spec);
 
 /* Output channels that are computed together. */
 typedef struct pt_u8_block {

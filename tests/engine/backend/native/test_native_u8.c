@@ -43,6 +43,14 @@ static const layer layers[] = {
     {"one pixel", 1, 1, 1, 8, 8, 3, 1, 1, 1, PT_ACT_NONE, PT_ADD_NONE, PT_U8, false},
     {"wide map", 1, 5, 301, 8, 16, 3, 1, 1, 1, PT_ACT_NONE, PT_ADD_NONE, PT_U8, false},
     {"many regions", 600, 2, 2, 12, 20, 1, 1, 0, 1, PT_ACT_RELU, PT_ADD_NONE, PT_U8, false},
+    {"depthwise", 1, 21, 33, 96, 96, 3, 1, 1, 96, PT_ACT_RELU6, PT_ADD_NONE, PT_U8, false},
+    {"depthwise stride 2", 2, 28, 31, 144, 144, 3, 2, 1, 144, PT_ACT_RELU6, PT_ADD_NONE, PT_U8, false},
+    {"depthwise stride 2, even", 1, 6, 26, 64, 64, 3, 2, 1, 64, PT_ACT_RELU, PT_ADD_NONE, PT_U8, false},
+    {"depthwise of odd channels", 3, 5, 14, 21, 21, 3, 1, 1, 21, PT_ACT_NONE, PT_ADD_NONE, PT_U8, false},
+    {"depthwise, small", 2, 1, 2, 32, 32, 3, 1, 1, 32, PT_ACT_NONE, PT_ADD_NONE, PT_U8, false},
+    {"depthwise to floats", 1, 5, 6, 8, 8, 3, 1, 1, 8, PT_ACT_NONE, PT_ADD_NONE, PT_F32, false},
+    {"depthwise 5x5", 1, 9, 9, 6, 6, 5, 1, 2, 6, PT_ACT_NONE, PT_ADD_NONE, PT_U8, false},
+    {"depthwise extremes", 1, 8, 16, 64, 64, 3, 1, 1, 64, PT_ACT_NONE, PT_ADD_NONE, PT_U8, true},
     {"extremes", 1, 6, 6, 512, 64, 3, 1, 1, 1, PT_ACT_NONE, PT_ADD_SAME, PT_U8, true},
     {"long extremes", 20, 1, 1, 12544, 64, 1, 1, 0, 1, PT_ACT_NONE, PT_ADD_NONE, PT_F32, true},
 };
@@ -261,7 +269,7 @@ static void test_all_versions_compute_the_definition(void **state)
         fill_wanted(&s);
         for (int isa = PT_ISA_C; isa <= (int)pt_isa_best(); isa++) {
             for (int b = 0; b < 2; b++) {
-                run_sample(backends[b], &s, pt_native_u8_dense_new, &layers[i], (pt_isa)isa);
+                run_sample(backends[b], &s, pt_native_u8_new, &layers[i], (pt_isa)isa);
             }
         }
         free_sample(&s);
