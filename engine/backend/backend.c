@@ -1,17 +1,19 @@
 #include "engine/backend/backend.h"
 
+#include "engine/kernels/cpu.h"
+
 #include <stdio.h>
 #include <string.h>
 
 enum { MAX_THREADS = 1024 };
 
 /* The best first. */
-static const pt_backend_ops *const backends[] = {&pt_backend_portable};
+static const pt_backend_ops *const backends[] = {&pt_backend_native, &pt_backend_portable};
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
 const char *const *pt_backend_names(void)
 {
-    static const char *const names[BACKENDS + 1] = {"portable"};
+    static const char *const names[BACKENDS + 1] = {"native", "portable"};
     return names;
 }
 
@@ -25,6 +27,12 @@ static pt_status unknown(const char *name)
     return pt_error(PT_E_USAGE, "no backend named %s in this build; it has %s", name, list);
 }
 
+/* Whether a backend is a choice of "auto": without vectors, OpenBLAS is faster than plain C. */
+static bool is_fast_here(const pt_backend_ops *ops)
+{
+    return ops != &pt_backend_native || pt_isa_best() >= PT_ISA_AVX2;
+}
+
 pt_status pt_backend_open(const char *name, int threads, pt_backend **out)
 {
     if (threads < 0 || threads > MAX_THREADS) {
@@ -32,7 +40,7 @@ pt_status pt_backend_open(const char *name, int threads, pt_backend **out)
     }
     bool any = !name || strcmp(name, "auto") == 0;
     for (size_t i = 0; i < BACKENDS; i++) {
-        if (!any && strcmp(name, backends[i]->name) != 0) {
+        if (any ? !is_fast_here(backends[i]) : strcmp(name, backends[i]->name) != 0) {
             continue;
         }
         pt_status status = backends[i]->open(threads ? threads : pt_cpu_count(), out);

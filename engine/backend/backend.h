@@ -90,7 +90,7 @@ struct pt_backend {
     atomic_ulong steps;    /* layers that were run; any thread may look */
 };
 
-/* Called after each layer, so that others see that the network moves. */
+/* The executor calls it after each layer, so that others see that the network moves. */
 static inline void pt_backend_step(pt_backend *backend)
 {
     atomic_fetch_add_explicit(&backend->steps, 1, memory_order_relaxed);

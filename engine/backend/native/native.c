@@ -63,7 +63,10 @@ static pt_status native_conv_new(pt_backend *backend, const pt_conv_spec *spec, 
 {
     (void)backend;
     pt_native_new *make = spec->in_elem == PT_U8 ? pt_native_u8_new : pt_native_f32_new;
-    pt_status status = make(spec, weights, pt_isa_best(), out);
+    pt_status status = pt_conv_spec_check(spec);
+    if (status.code == PT_OK) {
+        status = make(spec, weights, pt_isa_best(), out);
+    }
     pt_conv_weights_free(weights);
     return status;
 }
@@ -85,7 +88,6 @@ static void native_conv_run(pt_backend *backend, pt_conv *conv, const pt_map *in
                             pt_map *out)
 {
     conv->ops->run(conv, (pt_native *)backend, in, summand, out);
-    pt_backend_step(backend);
 }
 
 static size_t native_conv_bytes(const pt_conv *conv)

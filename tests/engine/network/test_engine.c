@@ -75,7 +75,12 @@ static void test_what_comes_out(void **state)
     assert_string_equal(model->architecture, "mobilenet_v2_fpn");
     assert_int_equal(model->class_count, 3);
     assert_int_equal(pt_engine_threads(engine), 2);
-    assert_non_null(strstr(pt_engine_backend(engine), "portable"));
+    pt_engine_options options = pt_engine_defaults();
+    options.backend = "portable";
+    pt_engine *other = NULL;
+    assert_int_equal(pt_engine_open(path, &options, &other).code, PT_OK);
+    assert_non_null(strstr(pt_engine_backend(other), "portable (OpenBLAS "));
+    pt_engine_close(&other);
     tiny_image t = tiny_make_image(90, 61, 1);
     assert_int_equal(pt_engine_infer(engine, &t.image, 1).code, PT_OK);
     const pt_detection *items;
