@@ -5,6 +5,7 @@
 #ifndef PANTILE_ENGINE_KERNELS_CONV_U8_AMX_H
 #define PANTILE_ENGINE_KERNELS_CONV_U8_AMX_H
 
+#include "engine/kernels/cpu.h"
 #include "engine/kernels/map.h"
 
 enum {
@@ -34,18 +35,30 @@ typedef struct pt_k_amx_finish {
     float out_inverse; /* 1 / out.scale */
 } pt_k_amx_finish;
 
+/* A finished block's way out: row i of the sums goes to channels [first_channel, first_channel + channels) of
+ * output pixel out[i], and adds the same channels of summand pixel summand[i]. */
+typedef struct pt_k_amx_rows {
+    const pt_k_amx_finish *finish;
+    const int32_t *sums;            /* of a block */
+    const ptrdiff_t *out, *summand; /* PT_AMX_ROWS pixels each; out -1: thrown away */
+    int first_channel, channels;    /* channels: at most PT_AMX_COLUMNS */
+    int pixel_channels;             /* of both maps */
+    const void *summand_map;        /* NULL: none */
+    void *out_map;
+} pt_k_amx_rows;
+
 typedef struct pt_k_amx {
     void (*begin)(void); /* before blocks are run on a thread, and after: a thread's tiles are its own */
     void (*end)(void);
-    void (*block)(const pt_k_amx_block *block);
-    /* `channels` (at most 32) sums of one position, channel first_channel onwards, to out; summand NULL:
-     * none. Both point at the first of these channels. */
-    void (*finish)(const pt_k_amx_finish *finish, const int32_t *sums, int first_channel, int channels,
-                   const void *summand, void *out);
+    /* Sums a block and meanwhile finishes the rows of another (NULL: none): tiles and vectors are different
+     * units, and a shallow layer's rows take as long as its sums. */
+    void (*block)(const pt_k_amx_block *block, const pt_k_amx_rows *rows);
+    void (*finish)(const pt_k_amx_rows *rows);
 } pt_k_amx;
 
-extern const pt_k_amx pt_k_amx_kernels;  /* only where PANTILE_HAVE_AMX */
-extern const pt_k_amx pt_k_amx_emulated; /* tests' own: the tiles in plain C, the rest in AVX-512 */
+const pt_k_amx *pt_k_amx_for(pt_isa isa); /* NULL: this build or level has no tiles */
+extern const pt_k_amx pt_k_amx_kernels;   /* only where PANTILE_HAVE_AMX */
+extern const pt_k_amx pt_k_amx_emulated;  /* tests' own: the tiles in plain C, the rest in AVX-512 */
 
 /* Weights of `outputs` rows of taps x channels, OHWI -> panels: for each 32 outputs, steps x taps panels;
  * missing outputs and channels are 0. The packed size: pt_k_amx_packed. */

@@ -3,6 +3,16 @@
 
 #include <string.h>
 
+const pt_k_amx *pt_k_amx_for(pt_isa isa)
+{
+#ifdef PANTILE_HAVE_AMX
+    return isa >= PT_ISA_AMX ? &pt_k_amx_kernels : NULL;
+#else
+    (void)isa;
+    return NULL;
+#endif
+}
+
 static int groups_of(int value, int size)
 {
     return (value + size - 1) / size;

@@ -10,19 +10,28 @@ typedef struct tile_config {
     uint8_t rows[16];
 } tile_config;
 
-enum { TILES = 8, ROWS = 16, ROW_BYTES = 64 };
+enum { ROWS = 16, ROW_BYTES = 64 };
+
+/* GCC 12's intrinsics do not tell the compiler which memory they read and write: the configuration is
+ * constant data and the rest is fenced, or stores would be dropped. */
+static const _Alignas(64) tile_config config = {
+    .palette = 1,
+    .row_bytes = {ROW_BYTES, ROW_BYTES, ROW_BYTES, ROW_BYTES, ROW_BYTES, ROW_BYTES, ROW_BYTES, ROW_BYTES},
+    .rows = {ROWS, ROWS, ROWS, ROWS, ROWS, ROWS, ROWS, ROWS},
+};
+
+static inline void fence(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
 
 /* Six sums, 0 to 5, against a latency of about 52 cycles at one tdpbusd in 16. */
 int64_t pt_peak_u8_amx(int rounds)
 {
-    tile_config config = {.palette = 1};
-    for (int i = 0; i < TILES; i++) {
-        config.row_bytes[i] = ROW_BYTES;
-        config.rows[i] = ROWS;
-    }
     uint8_t ones[ROWS][ROW_BYTES];
     int32_t sums[6][ROWS][ROW_BYTES / 4];
     memset(ones, 1, sizeof ones);
+    __asm__ volatile("" : : "r"(ones), "r"(sums) : "memory");
     _tile_loadconfig(&config);
     _tile_zero(0);
     _tile_zero(1);
@@ -47,6 +56,7 @@ int64_t pt_peak_u8_amx(int rounds)
     _tile_stored(4, sums[4], ROW_BYTES);
     _tile_stored(5, sums[5], ROW_BYTES);
     _tile_release();
+    fence();
     int64_t all = 0;
     for (int i = 0; i < 6; i++) {
         for (int row = 0; row < ROWS; row++) {

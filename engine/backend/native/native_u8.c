@@ -1,6 +1,7 @@
 /* Prepares dense layers on bytes: cuts output channels into blocks, packs their weights. */
 #include "engine/backend/native/native_u8.h"
 
+#include "engine/backend/native/native_u8_amx.h"
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
 
@@ -191,6 +192,10 @@ pt_status pt_native_u8_new(const pt_conv_spec *spec, pt_conv_weights *weights, p
         return pt_error(PT_E_UNSUPPORTED,
                         "the native backend computes INT8 kernels of at most %d taps, not %d x %d",
                         PT_U8_MAX_TAPS, spec->kernel_h, spec->kernel_w);
+    }
+    const pt_k_amx *tiles = pt_k_amx_for(isa);
+    if (tiles && pt_native_u8_amx_suits(spec)) {
+        return pt_native_u8_amx_new(spec, weights, tiles, out);
     }
     bool depthwise = pt_native_u8_depthwise_suits(spec);
     return (depthwise ? pt_native_u8_depthwise_new : pt_native_u8_dense_new)(spec, weights, isa, out);

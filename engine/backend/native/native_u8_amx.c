@@ -77,7 +77,7 @@ static amx_cut cut_layer(const amx_conv *conv, int n, int h, int w)
     size_t slack = (size_t)(PT_AMX_ROWS + 1) * (size_t)s->stride * (size_t)s->in_channels + PT_MAP_SLACK;
     cut.flat = conv->taps == 1 && s->stride == 1 && s->pad == 0;
     cut.deep = cut.flat && conv->steps >= DEEP_STEPS;
-    size_t sums = 1;
+    size_t sums = 2;
     if (cut.flat) {
         int64_t positions = (int64_t)n * h * w;
         int most = cut.deep ? DEEP_POSITIONS : FLAT_BYTES / s->in_channels;
@@ -86,7 +86,7 @@ static amx_cut cut_layer(const amx_conv *conv, int n, int h, int w)
         cut.bands = (int)((positions + cut.band - 1) / cut.band);
         split_columns(conv, cut.bands, &cut);
         cut.input_bytes = slack;
-        sums = cut.deep ? (size_t)(cut.band / PT_AMX_ROWS) * (size_t)cut.columns : 1;
+        sums = cut.deep ? (size_t)(cut.band / PT_AMX_ROWS) * (size_t)cut.columns : 2;
     } else {
         cut.pitch = w + 2 * s->pad;
         size_t row = (size_t)cut.pitch * (size_t)s->in_channels;
@@ -135,42 +135,52 @@ typedef struct amx_targets {
     ptrdiff_t out[PT_AMX_ROWS], summand[PT_AMX_ROWS]; /* pixels; -1: thrown away */
 } amx_targets;
 
-static amx_targets find_targets(const amx_job *job, const amx_run *run, int first)
+/* The summand's pixel for an output pixel. */
+static ptrdiff_t upsampled(const amx_job *job, size_t pixel)
 {
-    amx_targets targets;
-    for (int i = 0; i < PT_AMX_ROWS; i++) {
-        int at = first + i, row = at / run->pitch, x = at % run->pitch;
-        bool used = at < run->count && x < run->width;
-        targets.out[i] = used ? (ptrdiff_t)run->pixel + row * run->width + x : -1;
-        targets.summand[i] = targets.out[i];
-        if (used && job->conv->base.spec.add == PT_ADD_UPSAMPLED) {
-            const pt_map *s = job->summand;
-            size_t pixel = (size_t)targets.out[i], plane = (size_t)job->out->h * (size_t)job->out->w;
-            size_t n = pixel / plane, y = pixel % plane / (size_t)job->out->w,
-                   px = pixel % (size_t)job->out->w;
-            size_t sy = y * (size_t)s->h / (size_t)job->out->h, sx = px * (size_t)s->w / (size_t)job->out->w;
-            targets.summand[i] = (ptrdiff_t)((n * (size_t)s->h + sy) * (size_t)s->w + sx);
-        }
-    }
-    return targets;
+    const pt_map *s = job->summand, *out = job->out;
+    size_t width = (size_t)out->w, height = (size_t)out->h;
+    size_t n = pixel / width / height, y = pixel / width % height, x = pixel % width;
+    size_t from_y = y * (size_t)s->h / height, from_x = x * (size_t)s->w / width;
+    return (ptrdiff_t)((n * (size_t)s->h + from_y) * (size_t)s->w + from_x);
 }
 
-static void finish_block(const amx_job *job, const amx_targets *targets, const int32_t *sums, int column)
+static void find_targets(const amx_job *job, const amx_run *run, int first, amx_targets *targets)
+{
+    int row = first / run->pitch, x = first % run->pitch;
+    ptrdiff_t pixel = (ptrdiff_t)run->pixel + row * run->width;
+    for (int i = 0; i < PT_AMX_ROWS; i++) {
+        bool used = first + i < run->count && x < run->width;
+        targets->out[i] = used ? pixel + x : -1;
+        targets->summand[i] = targets->out[i];
+        if (++x == run->pitch) {
+            x = 0;
+            pixel += run->width;
+        }
+    }
+    for (int i = 0; job->conv->base.spec.add == PT_ADD_UPSAMPLED && i < PT_AMX_ROWS; i++) {
+        if (targets->out[i] >= 0) {
+            targets->summand[i] = upsampled(job, (size_t)targets->out[i]);
+        }
+    }
+}
+
+static pt_k_amx_rows make_rows(const amx_job *job, const amx_targets *targets, const int32_t *sums,
+                               int column)
 {
     const pt_conv_spec *s = &job->conv->base.spec;
     int channel = column * PT_AMX_COLUMNS, left = s->out_channels - channel;
-    int channels = left < PT_AMX_COLUMNS ? left : PT_AMX_COLUMNS;
-    size_t size = pt_elem_size(s->out_elem), pixel = size * (size_t)s->out_channels;
-    for (int i = 0; i < PT_AMX_ROWS; i++) {
-        if (targets->out[i] < 0) {
-            continue;
-        }
-        size_t from = (size_t)channel * size;
-        const uint8_t *summand =
-            job->summand ? pt_map_u8(job->summand) + (size_t)targets->summand[i] * pixel + from : NULL;
-        job->conv->kernels->finish(&job->finish, sums + i * PT_AMX_COLUMNS, channel, channels, summand,
-                                   pt_map_u8(job->out) + (size_t)targets->out[i] * pixel + from);
-    }
+    return (pt_k_amx_rows){
+        .finish = &job->finish,
+        .sums = sums,
+        .out = targets->out,
+        .summand = targets->summand,
+        .first_channel = channel,
+        .channels = left < PT_AMX_COLUMNS ? left : PT_AMX_COLUMNS,
+        .pixel_channels = s->out_channels,
+        .summand_map = job->summand ? job->summand->data : NULL,
+        .out_map = job->out->data,
+    };
 }
 
 static pt_k_amx_block make_block(const amx_job *job, const amx_run *run, int first, int column, int step)
@@ -188,16 +198,22 @@ static pt_k_amx_block make_block(const amx_job *job, const amx_run *run, int fir
     };
 }
 
+/* Each block's rows are finished while the next one is summed, so two blocks' sums and targets are alive. */
 static void run_blocks(const amx_job *job, const amx_run *run, int column0, int column1)
 {
-    for (int first = 0; first < run->count; first += PT_AMX_ROWS) {
-        amx_targets targets = find_targets(job, run, first);
-        for (int column = column0; column < column1; column++) {
+    amx_targets targets[2];
+    pt_k_amx_rows rows;
+    int blocks = 0, turn = 0;
+    for (int first = 0; first < run->count; first += PT_AMX_ROWS, turn ^= 1) {
+        find_targets(job, run, first, &targets[turn]);
+        for (int column = column0; column < column1; column++, blocks++) {
             pt_k_amx_block block = make_block(job, run, first, column, 0);
-            job->conv->kernels->block(&block);
-            finish_block(job, &targets, block.c, column);
+            block.c += blocks % 2 * BLOCK_SUMS;
+            job->conv->kernels->block(&block, blocks > 0 ? &rows : NULL);
+            rows = make_rows(job, &targets[turn], block.c, column);
         }
     }
+    job->conv->kernels->finish(&rows);
 }
 
 /* A layer whose depth does not fit the caches: all sums of the task stay in memory while a slice of the depth
@@ -212,15 +228,17 @@ static void run_deep(const amx_job *job, const amx_run *run, int column0, int co
                 block.steps = block.steps < PASS_STEPS ? block.steps : PASS_STEPS;
                 block.add = step > 0;
                 block.c += (first / PT_AMX_ROWS * columns + column - column0) * BLOCK_SUMS;
-                job->conv->kernels->block(&block);
+                job->conv->kernels->block(&block, NULL);
             }
         }
     }
     for (int first = 0; first < run->count; first += PT_AMX_ROWS) {
-        amx_targets targets = find_targets(job, run, first);
+        amx_targets targets;
+        find_targets(job, run, first, &targets);
         for (int column = column0; column < column1; column++) {
-            finish_block(job, &targets,
-                         run->sums + (first / PT_AMX_ROWS * columns + column - column0) * BLOCK_SUMS, column);
+            const int32_t *sums = run->sums + (first / PT_AMX_ROWS * columns + column - column0) * BLOCK_SUMS;
+            pt_k_amx_rows rows = make_rows(job, &targets, sums, column);
+            job->conv->kernels->finish(&rows);
         }
     }
 }

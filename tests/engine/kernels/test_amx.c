@@ -185,12 +185,7 @@ static pt_conv_spec random_spec(randoms *r)
 
 static const pt_k_amx *kernels_here(void)
 {
-#ifdef PANTILE_HAVE_AMX
-    if (pt_isa_best() >= PT_ISA_AMX) {
-        return &pt_k_amx_kernels;
-    }
-#endif
-    return NULL;
+    return pt_k_amx_for(pt_isa_best());
 }
 
 static void test_random_layers(void **state)
