@@ -2,11 +2,10 @@
 
 #include "engine/backend/backend.h"
 #include "engine/graph/network.h"
+#include "engine/graph/parts.h"
 #include "engine/graph/tap.h"
-#include "engine/model/calibration.h"
 #include "engine/model/model.h"
 #include "engine/ops/paste.h"
-#include "engine/quant/precision.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -83,25 +82,6 @@ static pt_status check_options(const char *model_path, const pt_engine_options *
     return pt_ok();
 }
 
-/* What "auto" means for this model; the text of it stays with the engine. */
-static pt_status resolve_precision(pt_engine *engine, const char *asked, pt_precision *precision)
-{
-    const pt_calibration *calibration = pt_model_calibration(engine->model);
-    if (!asked || strcmp(asked, "auto") == 0) {
-        asked = calibration ? calibration->precision : "fp32";
-    }
-    PT_TRY(pt_precision_parse(asked, precision));
-    if (!calibration && pt_precision_any_int8(precision)) {
-        return pt_error(PT_E_USAGE,
-                        "the model is not calibrated, so nothing of it can run in INT8; run pantile "
-                        "calibrate first");
-    }
-    if (!pt_precision_print(precision, engine->precision, sizeof engine->precision)) {
-        return pt_error(PT_E_USAGE, "the precision names too many layers");
-    }
-    return pt_ok();
-}
-
 /* Streams share the threads; each has one at least. */
 static pt_status open_streams(pt_engine *engine, const pt_engine_options *o)
 {
@@ -123,9 +103,13 @@ static pt_status open_streams(pt_engine *engine, const pt_engine_options *o)
 static pt_status build_networks(pt_engine *engine, const pt_engine_options *o)
 {
     pt_precision precision;
-    PT_TRY(resolve_precision(engine, o->precision, &precision));
+    bool strict;
+    PT_TRY(pt_parts_precision(engine->model, o->precision, &precision, &strict));
+    if (!pt_precision_print(&precision, engine->precision, sizeof engine->precision)) {
+        return pt_error(PT_E_USAGE, "the precision names too many layers");
+    }
     stream *first = &engine->streams[0];
-    PT_TRY(pt_network_new(engine->model, first->backend, o, &precision, &first->network));
+    PT_TRY(pt_network_new(engine->model, first->backend, o, &precision, strict, &first->network));
     for (int i = 1; i < engine->stream_count; i++) {
         stream *next = &engine->streams[i];
         PT_TRY(pt_network_share(first->network, next->backend, &next->network));

@@ -387,11 +387,11 @@ pt_status pt_ir_assign_precision(pt_ir *ir, const pt_precision *precision, const
         return pt_ok();
     }
     if (!calibration && strict) {
-        return pt_error(PT_E_INPUT,
+        return pt_error(PT_E_USAGE,
                         "the model is not calibrated, so it cannot be computed in bytes; calibrate it "
                         "(pantile calibrate) or use --precision fp32");
     }
-    sets s;
+    sets s = {0};
     PT_TRY(make_sets(ir, calibration, &s));
     pt_status status = check_ranges(ir, &s, strict);
     if (status.code == PT_OK) {

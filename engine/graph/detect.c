@@ -48,7 +48,7 @@ static pt_proposals propose(pt_network *network)
     return proposals;
 }
 
-static pt_pyramid get_pyramid(const pt_network *network)
+static pt_pyramid get_pyramid(const pt_network *network, const int *levels)
 {
     const pt_model_config *c = &network->config;
     pt_pyramid pyramid = {
@@ -59,7 +59,7 @@ static pt_pyramid get_pyramid(const pt_network *network)
         .aligned = c->aligned,
     };
     for (int l = 0; l < c->roi_level_count; l++) {
-        pyramid.maps[l] = pt_graph_map(network->parts.image, network->parts.levels[l]);
+        pyramid.maps[l] = pt_graph_map(network->parts.image, levels[l]);
         pyramid.scale[l] = 1.0f / (float)c->strides[l];
     }
     return pyramid;
@@ -76,11 +76,12 @@ static void align(pt_network *network, const pt_pyramid *pyramid, pt_graph *head
     end(network, stage, start);
 }
 
-static size_t find_boxes(pt_network *network, const pt_pyramid *pyramid, const pt_proposals *proposals,
-                         const pt_found **found, bool *capped)
+static size_t find_boxes(pt_network *network, const pt_proposals *proposals, const pt_found **found,
+                         bool *capped)
 {
     const pt_parts *parts = &network->parts;
-    align(network, pyramid, parts->box, parts->box_in, proposals->boxes, proposals->count, PT_STAGE_BOX_ROI);
+    pt_pyramid pyramid = get_pyramid(network, parts->box_levels);
+    align(network, &pyramid, parts->box, parts->box_in, proposals->boxes, proposals->count, PT_STAGE_BOX_ROI);
     pt_graph_run(parts->box, (int)proposals->count);
     pt_map answers = pt_graph_map(parts->box, parts->box_out);
     show(network, "answers", pt_map_f32(&answers), proposals->count, (size_t)answers.c);
@@ -93,10 +94,10 @@ static size_t find_boxes(pt_network *network, const pt_pyramid *pyramid, const p
 }
 
 /* Logits of the masks, a chunk of detections after the other. */
-static void find_masks(pt_network *network, const pt_pyramid *pyramid, const pt_found *found, size_t count,
-                       float *masks)
+static void find_masks(pt_network *network, const pt_found *found, size_t count, float *masks)
 {
     const pt_parts *parts = &network->parts;
+    pt_pyramid pyramid = get_pyramid(network, parts->mask_levels);
     size_t side = (size_t)network->config.mask_size;
     for (size_t first = 0; first < count; first += PT_MASK_CHUNK) {
         pt_box boxes[PT_MASK_CHUNK];
@@ -106,7 +107,7 @@ static void find_masks(pt_network *network, const pt_pyramid *pyramid, const pt_
             boxes[i] = found[first + i].box;
             classes[i] = found[first + i].class_id;
         }
-        align(network, pyramid, parts->mask, parts->mask_in, boxes, n, PT_STAGE_MASK_ROI);
+        align(network, &pyramid, parts->mask, parts->mask_in, boxes, n, PT_STAGE_MASK_ROI);
         pt_graph_run(parts->mask, (int)n);
         pt_map expanded = pt_graph_map(parts->mask, parts->mask_out);
         double start = begin(network);
@@ -123,11 +124,10 @@ size_t pt_network_run(pt_network *network, const pt_image *image, const pt_found
 {
     run_backbone(network, image);
     pt_proposals proposals = propose(network);
-    pt_pyramid pyramid = get_pyramid(network);
     bool capped;
-    size_t count = find_boxes(network, &pyramid, &proposals, found, &capped);
+    size_t count = find_boxes(network, &proposals, found, &capped);
     caps->proposals += proposals.caps;
     caps->detections += capped;
-    find_masks(network, &pyramid, *found, count, masks);
+    find_masks(network, *found, count, masks);
     return count;
 }

@@ -352,7 +352,7 @@ static void mask_head(builder *b, int detections, const int levels[PT_MODEL_MAX_
 
 static void build(builder *b)
 {
-    int levels[PT_MODEL_MAX_LEVELS];
+    int levels[PT_MODEL_MAX_LEVELS] = {0};
     int image = append(b, (pt_ir_op){.kind = PT_OP_INPUT}, "image", PT_DOMAIN_IMAGE, 3);
     if (b->config->arch == PT_ARCH_MOBILENET_V2) {
         mobilenet(b, image);

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { SIZE_DIVISOR = 32 }; /* torchvision pads images to a multiple of it, whatever the strides */
-
 static pt_status make_rpn(pt_network *network)
 {
     const pt_model_config *c = &network->config;
@@ -86,7 +84,7 @@ static pt_status complete(pt_network *network)
 }
 
 pt_status pt_network_new(const pt_model *model, pt_backend *backend, const pt_engine_options *options,
-                         const pt_precision *precision, pt_network **out)
+                         const pt_precision *precision, bool strict, pt_network **out)
 {
     pt_status status;
     pt_network *network = pt_calloc(1, sizeof *network);
@@ -95,7 +93,7 @@ pt_status pt_network_new(const pt_model *model, pt_backend *backend, const pt_en
     }
     network->config = configure(pt_model_get_config(model), options);
     network->backend = backend;
-    PT_TRY_OUT(pt_parts_build(model, backend, precision, options->without_passes, &network->parts));
+    PT_TRY_OUT(pt_parts_build(model, backend, precision, strict, options->without_passes, &network->parts));
     PT_TRY_OUT(complete(network));
     *out = network;
     network = NULL;
@@ -181,8 +179,8 @@ static pt_status plan_graphs(pt_network *network, int width, int height)
 
 pt_status pt_network_plan(pt_network *network, int width, int height)
 {
-    int padded_width = (width + SIZE_DIVISOR - 1) / SIZE_DIVISOR * SIZE_DIVISOR;
-    int padded_height = (height + SIZE_DIVISOR - 1) / SIZE_DIVISOR * SIZE_DIVISOR;
+    int padded_width = (width + PT_IR_PADDING - 1) / PT_IR_PADDING * PT_IR_PADDING;
+    int padded_height = (height + PT_IR_PADDING - 1) / PT_IR_PADDING * PT_IR_PADDING;
     network->width = 0; /* until all is well */
     int box_side = network->config.box_roi_size, mask_side = network->config.mask_roi_size;
     PT_TRY(pt_roi_space_reserve(&network->roi_space, network->config.sampling_ratio,

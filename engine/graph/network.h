@@ -11,9 +11,9 @@
 typedef struct pt_network pt_network;
 
 /* The backend is borrowed; the model is read during the call alone. Of the options, the thresholds and caps
- * and the passes count. */
+ * and the passes count; precision and strict are what pt_parts_precision makes of the rest. */
 pt_status pt_network_new(const pt_model *model, pt_backend *backend, const pt_engine_options *options,
-                         const pt_precision *precision, pt_network **out);
+                         const pt_precision *precision, bool strict, pt_network **out);
 /* A second network over the same prepared layers, to be run beside the first, which must outlive it. */
 pt_status pt_network_share(const pt_network *of, pt_backend *backend, pt_network **out);
 void pt_network_free(pt_network **network);

@@ -2,8 +2,8 @@
 #ifndef PANTILE_ENGINE_GRAPH_NETWORK_INTERNAL_H
 #define PANTILE_ENGINE_GRAPH_NETWORK_INTERNAL_H
 
-#include "engine/graph/build.h"
 #include "engine/graph/network.h"
+#include "engine/graph/parts.h"
 #include "engine/ops/roi_align.h"
 #include "engine/ops/rpn.h"
 

@@ -1,41 +1,52 @@
-#include "engine/graph/build.h"
+#include "engine/graph/parts.h"
+
+#include "engine/graph/lower.h"
+#include "engine/graph/passes.h"
 #include "tiling/base/alloc.h"
 
-/* In the order of torchvision: byte / 255, minus mean, by std, each step in single precision. */
-static void fill_rule(const pt_model_config *config, pt_image_rule *rule)
+#include <string.h>
+
+pt_status pt_parts_precision(const pt_model *model, const char *asked, pt_precision *out, bool *strict)
 {
-    for (int c = 0; c < 3; c++) {
-        float mean = (float)config->mean[c], std = (float)config->std[c];
-        for (int v = 0; v < 256; v++) {
-            rule->table[c][v] = ((float)v / 255.0f - mean) / std;
-        }
+    const pt_calibration *calibration = pt_model_calibration(model);
+    *strict = asked && strcmp(asked, "auto") != 0;
+    if (!*strict) {
+        asked = calibration ? calibration->precision : "fp32";
     }
+    return pt_precision_parse(asked, out);
+}
+
+pt_status pt_parts_ir(const pt_model *model, const pt_precision *precision, bool strict, const char *without,
+                      pt_ir *out)
+{
+    pt_ir ir = {0};
+    pt_status status;
+    PT_TRY_OUT(pt_ir_build(model, &ir));
+    PT_TRY_OUT(pt_ir_run_passes(&ir, without));
+    PT_TRY_OUT(pt_ir_assign_precision(&ir, precision, pt_model_calibration(model), strict));
+    *out = ir;
+    ir = (pt_ir){0};
+out:
+    pt_ir_free(&ir);
+    return status;
 }
 
 pt_status pt_parts_build(const pt_model *model, pt_backend *backend, const pt_precision *precision,
-                         const char *without, pt_parts *out)
+                         bool strict, const char *without, pt_parts *out)
 {
-    if (pt_precision_any_int8(precision) || without) {
-        return pt_error(PT_E_UNSUPPORTED,
-                        "this build computes in FP32 with all passes; use --precision fp32");
-    }
+    enum { ANY_SIDE = 256 }; /* pixels; lowering asks for the shapes of regions alone */
+    pt_ir ir = {0};
     pt_parts parts = {0};
-    fill_rule(pt_model_get_config(model), &parts.rule);
-    pt_status status = pt_build_image(model, backend, &parts);
-    if (status.code == PT_OK) {
-        status = pt_build_box_head(model, backend, &parts);
-    }
-    if (status.code == PT_OK) {
-        status = pt_build_mask_head(model, backend, &parts);
-    }
-    if (status.code != PT_OK) {
-        pt_parts_free(&parts);
-        return status;
-    }
-    parts.operators = (int)(pt_graph_node_count(parts.image) + pt_graph_node_count(parts.box) +
-                            pt_graph_node_count(parts.mask));
+    pt_status status;
+    PT_TRY_OUT(pt_parts_ir(model, precision, strict, without, &ir));
+    PT_TRY_OUT(pt_ir_infer_shapes(&ir, ANY_SIDE, ANY_SIDE, 1, 1));
+    PT_TRY_OUT(pt_lower(&ir, model, backend, &parts));
     *out = parts;
-    return pt_ok();
+    parts = (pt_parts){0};
+out:
+    pt_parts_free(&parts);
+    pt_ir_free(&ir);
+    return status;
 }
 
 pt_status pt_parts_share(const pt_parts *of, pt_backend *backend, pt_parts *out)

@@ -39,7 +39,8 @@ pt_status pt_pass_drop_dead(pt_ir *ir);
 /* Decides for every operator whether it computes in bytes or floats and for every value how it is stored, and
  * inserts the conversions between. A layer that would have to read bytes of a value without a range
  * (calibration NULL: none has one) computes in floats instead, or, when `strict`, is an error: PT_E_INPUT,
- * naming the value. PT_E_USAGE when a layer of `precision` is not in the network; PT_E_NOMEM. */
+ * naming the value. PT_E_USAGE when a layer of `precision` is not in the network, or bytes are asked for
+ * without any calibration; PT_E_NOMEM. */
 pt_status pt_ir_assign_precision(pt_ir *ir, const pt_precision *precision, const pt_calibration *calibration,
                                  bool strict);
 

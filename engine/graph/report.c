@@ -101,7 +101,8 @@ pt_status pt_network_layers(const pt_network *network, pt_layer_report **items, 
     list to = {*items, 0};
     int side = network->config.mask_size;
     pt_map image = pt_graph_map(p->image, p->input), answers = pt_graph_map(p->image, p->rpn[0]);
-    pt_map level = pt_graph_map(p->image, p->levels[0]);
+    pt_map box_level = pt_graph_map(p->image, p->box_levels[0]);
+    pt_map mask_level = pt_graph_map(p->image, p->mask_levels[0]);
     pt_map rgb = {.n = 1, .h = network->height, .w = network->width, .c = 3, .elem = PT_U8};
     pt_map boxes = {.n = (int)network->proposals, .h = 1, .w = 1, .c = 4};
     pt_map detections = {.n = (int)network->detections, .h = 1, .w = 1, .c = 6};
@@ -109,10 +110,11 @@ pt_status pt_network_layers(const pt_network *network, pt_layer_report **items, 
     add_stage(network, &to, PT_STAGE_IMAGE, rgb, image);
     add_nodes(p->image, 1, &to);
     add_stage(network, &to, PT_STAGE_PROPOSE, answers, boxes);
-    add_stage(network, &to, PT_STAGE_BOX_ROI, level, of_regions(p->box, p->box_in, network->proposals));
+    add_stage(network, &to, PT_STAGE_BOX_ROI, box_level, of_regions(p->box, p->box_in, network->proposals));
     add_nodes(p->box, network->proposals, &to);
     add_stage(network, &to, PT_STAGE_SELECT, of_regions(p->box, p->box_out, network->proposals), detections);
-    add_stage(network, &to, PT_STAGE_MASK_ROI, level, of_regions(p->mask, p->mask_in, network->detections));
+    add_stage(network, &to, PT_STAGE_MASK_ROI, mask_level,
+              of_regions(p->mask, p->mask_in, network->detections));
     add_nodes(p->mask, network->detections, &to);
     add_stage(network, &to, PT_STAGE_LOGITS, of_regions(p->mask, p->mask_out, network->detections), logits);
     *count = to.count;
@@ -132,8 +134,6 @@ pt_engine_memory pt_network_memory_use(const pt_network *network)
         .unshared = planned ? pt_graph_unshared_bytes(p->image) - heads + unshared : 0,
         .plan_seconds = network->plan_seconds,
         .operators = p->operators,
-        .layers = (int)(pt_graph_node_count(p->image) + pt_graph_node_count(p->box) +
-                        pt_graph_node_count(p->mask)) +
-                  PT_STAGES,
+        .layers = p->layers,
     };
 }

@@ -16,12 +16,12 @@ static pt_status bad_tensor(const char *module, const char *part, const char *wh
     return pt_error(PT_E_INPUT, "tensor %.100s.%s %s", module, part, why);
 }
 
-/* y = (x - mean) / sqrt(var + eps) * weight + bias, as a factor and a summand per channel, in double: the
- * only rounding to FP32 is that of the folded numbers. */
-static pt_status fold_batch_norm(const pt_model *model, const char *bn, size_t out, size_t row, float *w,
-                                 float *b, float *scratch)
+/* y = (x - mean) * factor + bias with factor = weight / sqrt(var + eps): `numbers` (3 x out) gets mean,
+ * factor and bias per channel, in double. scratch: out floats. */
+static pt_status read_norm(const pt_model *model, const char *bn, size_t out, double *numbers, float *scratch)
 {
-    static const char *const parts[4] = {"weight", "bias", "running_mean", "running_var"};
+    static const char *const parts[4] = {"running_mean", "weight", "bias", "running_var"};
+    double eps = (double)model->description.config.bn_eps;
     for (size_t i = 0; i < 4; i++) {
         const pt_tensor *part = find_part(model, bn, parts[i]);
         if (!part) {
@@ -30,21 +30,45 @@ static pt_status fold_batch_norm(const pt_model *model, const char *bn, size_t o
         if (part->count != out) {
             return bad_tensor(bn, parts[i], "has another length than its convolution has outputs");
         }
-        pt_tensor_to_float(part, scratch + i * out);
-    }
-    double eps = (double)model->description.config.bn_eps;
-    for (size_t o = 0; o < out; o++) {
-        double variance = (double)scratch[3 * out + o] + eps;
-        if (!(variance > 0)) {
-            return bad_tensor(bn, "running_var", "holds a variance that with bn_eps added is not positive");
+        pt_tensor_to_float(part, scratch);
+        for (size_t o = 0; o < out; o++) {
+            if (i < 3) {
+                numbers[i * out + o] = (double)scratch[o];
+            } else if ((double)scratch[o] + eps > 0) {
+                numbers[out + o] /= sqrt((double)scratch[o] + eps);
+            } else {
+                return bad_tensor(bn, parts[3], "holds a variance that with bn_eps added is not positive");
+            }
         }
-        double factor = (double)scratch[o] / sqrt(variance);
+    }
+    return pt_ok();
+}
+
+/* Allocates what read_norm fills. */
+static pt_status load_norm(const pt_model *model, const char *bn, size_t out, double **numbers)
+{
+    float *scratch = pt_alloc(out, sizeof *scratch);
+    *numbers = pt_alloc(3 * out, sizeof **numbers);
+    pt_status status = scratch && *numbers ? read_norm(model, bn, out, *numbers, scratch)
+                                           : PT_NOMEM("the folding of a batch norm");
+    pt_free(scratch);
+    if (status.code != PT_OK) {
+        pt_free(*numbers);
+        *numbers = NULL;
+    }
+    return status;
+}
+
+/* The only rounding to FP32 is that of the folded numbers. */
+static void fold_norm(const double *numbers, size_t out, size_t row, float *w, float *b)
+{
+    for (size_t o = 0; o < out; o++) {
+        double mean = numbers[o], factor = numbers[out + o], bias = numbers[2 * out + o];
         for (size_t i = 0; i < row; i++) {
             w[o * row + i] = (float)((double)w[o * row + i] * factor);
         }
-        b[o] = (float)(((double)b[o] - (double)scratch[2 * out + o]) * factor + (double)scratch[out + o]);
+        b[o] = (float)(((double)b[o] - mean) * factor + bias);
     }
-    return pt_ok();
 }
 
 static bool all_finite(const float *values, size_t count)
@@ -75,14 +99,26 @@ pt_status pt_model_load_conv(const pt_model *model, const char *conv, const char
     if (!bn || !find_part(model, bn, "weight")) {
         return pt_ok();
     }
-    float *scratch = pt_alloc(4 * out, sizeof *scratch);
-    if (!scratch) {
-        return PT_NOMEM("the folding of a batch norm");
+    double *numbers;
+    PT_TRY(load_norm(model, bn, out, &numbers));
+    fold_norm(numbers, out, weight->count / out, w, b);
+    pt_free(numbers);
+    return all_finite(w, weight->count) && all_finite(b, out)
+               ? pt_ok()
+               : bad_tensor(conv, "weight", "exceeds FP32 once its batch norm is folded in");
+}
+
+pt_status pt_model_load_norm(const pt_model *model, const char *bn, size_t channels, float *scale,
+                             float *shift)
+{
+    double *numbers;
+    PT_TRY(load_norm(model, bn, channels, &numbers));
+    for (size_t o = 0; o < channels; o++) {
+        scale[o] = (float)numbers[channels + o];
+        shift[o] = (float)(numbers[2 * channels + o] - numbers[o] * numbers[channels + o]);
     }
-    pt_status status = fold_batch_norm(model, bn, out, weight->count / out, w, b, scratch);
-    pt_free(scratch);
-    if (status.code == PT_OK && (!all_finite(w, weight->count) || !all_finite(b, out))) {
-        status = bad_tensor(conv, "weight", "exceeds FP32 once its batch norm is folded in");
-    }
-    return status;
+    pt_free(numbers);
+    return all_finite(scale, channels) && all_finite(shift, channels)
+               ? pt_ok()
+               : bad_tensor(bn, "weight", "exceeds FP32 as a factor and a summand");
 }

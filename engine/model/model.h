@@ -100,5 +100,8 @@ void pt_tensor_to_float(const pt_tensor *tensor, float *out);
  * groups, kh, kw), `conv`.bias if present, and the batch norm `bn`.{weight, bias, running_mean, running_var}
  * if present (bn NULL: none). w holds out*in/groups*kh*kw floats, b out floats. */
 pt_status pt_model_load_conv(const pt_model *model, const char *conv, const char *bn, float *w, float *b);
+/* A batch norm that stays an operator of its own: y = x * scale + shift, `channels` numbers each. */
+pt_status pt_model_load_norm(const pt_model *model, const char *bn, size_t channels, float *scale,
+                             float *shift);
 
 #endif
