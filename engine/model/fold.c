@@ -20,7 +20,7 @@ static pt_status bad_tensor(const char *module, const char *part, const char *wh
  * factor and bias per channel, in double. scratch: out floats. */
 static pt_status read_norm(const pt_model *model, const char *bn, size_t out, double *numbers, float *scratch)
 {
-    static const char *const parts[4] = {"running_mean", "weight", "bias", "running_var"};
+    static const char *const parts[4] = {"weight", "bias", "running_mean", "running_var"};
     double eps = (double)model->description.config.bn_eps;
     for (size_t i = 0; i < 4; i++) {
         const pt_tensor *part = find_part(model, bn, parts[i]);
@@ -35,7 +35,7 @@ static pt_status read_norm(const pt_model *model, const char *bn, size_t out, do
             if (i < 3) {
                 numbers[i * out + o] = (double)scratch[o];
             } else if ((double)scratch[o] + eps > 0) {
-                numbers[out + o] /= sqrt((double)scratch[o] + eps);
+                numbers[o] /= sqrt((double)scratch[o] + eps);
             } else {
                 return bad_tensor(bn, parts[3], "holds a variance that with bn_eps added is not positive");
             }
@@ -63,7 +63,7 @@ static pt_status load_norm(const pt_model *model, const char *bn, size_t out, do
 static void fold_norm(const double *numbers, size_t out, size_t row, float *w, float *b)
 {
     for (size_t o = 0; o < out; o++) {
-        double mean = numbers[o], factor = numbers[out + o], bias = numbers[2 * out + o];
+        double factor = numbers[o], bias = numbers[out + o], mean = numbers[2 * out + o];
         for (size_t i = 0; i < row; i++) {
             w[o * row + i] = (float)((double)w[o * row + i] * factor);
         }
@@ -114,8 +114,8 @@ pt_status pt_model_load_norm(const pt_model *model, const char *bn, size_t chann
     double *numbers;
     PT_TRY(load_norm(model, bn, channels, &numbers));
     for (size_t o = 0; o < channels; o++) {
-        scale[o] = (float)numbers[channels + o];
-        shift[o] = (float)(numbers[2 * channels + o] - numbers[o] * numbers[channels + o]);
+        scale[o] = (float)numbers[o];
+        shift[o] = (float)(numbers[channels + o] - numbers[2 * channels + o] * numbers[o]);
     }
     pt_free(numbers);
     return all_finite(scale, channels) && all_finite(shift, channels)

@@ -92,6 +92,13 @@ static void test_fold(void **state)
         assert_true(folded[i] == w->values[i] * (i < 147 ? 2.0F : -2.0F));
     }
     assert_true(bias[0] == -2 * 2 + 0.5F && bias[1] == -4 * 2 + 8.0F);
+    float scale[2], shift[2]; /* the same as an operator of its own */
+    assert_int_equal(pt_model_load_norm(model, "backbone.body.bn1", 2, scale, shift).code, PT_OK);
+    assert_true(scale[0] == 2 && scale[1] == -2 && shift[0] == bias[0] && shift[1] == bias[1]);
+    assert_int_equal(pt_model_load_norm(model, "backbone.body.bn1", 3, scale, shift).code, PT_E_INPUT);
+    pt_alloc_fail_after(0);
+    assert_int_equal(pt_model_load_norm(model, "backbone.body.bn1", 2, scale, shift).code, PT_E_NOMEM);
+    pt_alloc_fail_after(-1);
     assert_int_equal(pt_model_load_conv(model, "backbone.body.conv1", NULL, folded, bias).code, PT_OK);
     assert_memory_equal(folded, w->values, sizeof folded);
     assert_true(bias[0] == 0 && bias[1] == 0);
