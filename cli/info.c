@@ -52,14 +52,15 @@ static json_t *model_json(const char *path, const pt_model_summary *m)
     }
     return json_pack(
         "{s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:i,s:i,s:i,s:i,s:[f,f,f],s:[f,f,f],s:f,s:f,s:f,s:f,s:i,s:i,s:i,s:"
-        "f,s:s}",
+        "f,s:s?,s:i,s:s,s:s}",
         "kind", "model", "path", path, "name", m->name, "architecture", m->architecture, "dtype", m->dtype,
         "parameters", (json_int_t)m->parameters, "classes", classes, "fpn_channels", m->fpn_channels,
         "levels", m->level_count, "stride", m->stride, "mask_size", m->mask_size, "mean", m->mean[0],
         m->mean[1], m->mean[2], "std", m->std[0], m->std[1], m->std[2], "gsd", m->gsd, "score_threshold",
         m->score_threshold, "nms_threshold", m->nms_threshold, "export_score", m->export_score,
         "max_detections", m->max_detections, "rpn_pre_nms", m->rpn_pre_nms, "rpn_post_nms", m->rpn_post_nms,
-        "rpn_nms_threshold", m->rpn_nms_threshold, "sha256", m->sha256);
+        "rpn_nms_threshold", m->rpn_nms_threshold, "calibration", m->calibration, "calibration_tiles",
+        m->calibration_tiles, "precision", m->precision, "sha256", m->sha256);
 }
 
 static void print_model(const pt_model_summary *m)
@@ -83,6 +84,12 @@ static void print_model(const pt_model_summary *m)
     printf("detections    score >= %g, NMS at %g, at most %d; worth exporting from %g\n", m->score_threshold,
            m->nms_threshold, m->max_detections, m->export_score);
     printf("masks         %d x %d probabilities\n", m->mask_size, m->mask_size);
+    if (m->calibration) {
+        printf("precision     %s unless told otherwise, calibrated by %s on %d tiles\n", m->precision,
+               m->calibration, m->calibration_tiles);
+    } else {
+        printf("precision     fp32: not calibrated\n");
+    }
 }
 
 static pt_status print_root(json_t *root)

@@ -1,6 +1,7 @@
 #include "cli/job.h"
 
 #include "cli/paths.h"
+#include "engine/quant/precision.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,6 +80,33 @@ static void take_model(pt_job *job)
     job->detections = m ? cap_of_detections(job->options->detections, m->max_detections) : 0;
 }
 
+static pt_status not_calibrated(const pt_job *job)
+{
+    return pt_error(PT_E_INPUT,
+                    "%s: is not calibrated, which --precision %s needs; see pantile calibrate --help",
+                    job->model_path, job->options->precision);
+}
+
+/* In one spelling, as it is part of what the job is. */
+static pt_status choose_precision(pt_job *job)
+{
+    const char *asked = job->options->precision;
+    pt_precision precision;
+    if (job->kind != PT_ENGINE_MODEL) {
+        return pt_ok();
+    }
+    PT_TRY(pt_precision_parse(strcmp(asked, "auto") == 0 ? job->model->precision : asked, &precision));
+    if (pt_precision_any_int8(&precision) && !job->model->calibration) {
+        return not_calibrated(job);
+    }
+    job->precision = pt_alloc(PT_PRECISION_MAX_TEXT, 1);
+    if (!job->precision) {
+        return PT_NOMEM("the job's precision");
+    }
+    pt_precision_print(&precision, job->precision, PT_PRECISION_MAX_TEXT);
+    return pt_ok();
+}
+
 pt_status pt_job_scene_options(const pt_job *job, pt_scene_options *out)
 {
     const pt_run_options *o = job->options;
@@ -148,6 +176,9 @@ pt_status pt_job_open(const pt_run_options *options, pt_job *out)
     }
     if (status.code == PT_OK) {
         take_model(&job);
+        status = choose_precision(&job);
+    }
+    if (status.code == PT_OK) {
         status = group_scenes(&job);
     }
     if (status.code == PT_OK && job.group_count > 1 &&
@@ -169,6 +200,7 @@ void pt_job_close(pt_job *job)
 {
     pt_model_summary_free(&job->model);
     pt_free(job->model_path);
+    pt_free(job->precision);
     pt_free(job->groups);
     memset(job, 0, sizeof *job);
 }

@@ -26,6 +26,7 @@ typedef struct pt_job {
     size_t class_count;
     double score;              /* used */
     int proposals, detections; /* caps; 0: the model's */
+    char *precision;           /* owned; what the model computes in, never "auto"; NULL for other engines */
     int64_t lattice;           /* tile and overlap are multiples of it */
     uint8_t fill[3];           /* of invalid pixels: the model's mean */
     size_t *groups;            /* of each scene path */

@@ -135,11 +135,11 @@ static json_t *model(const pt_job *job)
 static json_t *build(const pt_report_facts *f, json_t *workers)
 {
     const pt_run_options *o = f->job->options;
-    return json_pack("{s:s,s:o,s:s,s:o,s:i,s:o,s:f,s:f,s:f,s:b,s:o,s:o,s:O,s:f,s:o}", "pantile",
-                     PANTILE_VERSION, "model", model(f->job), "engine", o->engine, "backend",
-                     text(f->backend[0] ? f->backend : NULL), "threads", f->threads, "output",
-                     text(o->output), "score", f->job->score, "min_area", o->min_area, "simplify",
-                     o->simplify, "square", o->square, "counts", total_counts(f), "control",
+    return json_pack("{s:s,s:o,s:s,s:s?,s:o,s:i,s:o,s:f,s:f,s:f,s:b,s:o,s:o,s:O,s:f,s:o}", "pantile",
+                     PANTILE_VERSION, "model", model(f->job), "engine", o->engine, "precision",
+                     f->job->precision, "backend", text(f->backend[0] ? f->backend : NULL), "threads",
+                     f->threads, "output", text(o->output), "score", f->job->score, "min_area", o->min_area,
+                     "simplify", o->simplify, "square", o->square, "counts", total_counts(f), "control",
                      control(f->control), "workers", workers, "seconds", f->seconds, "scenes", scenes(f));
 }
 

@@ -156,6 +156,15 @@
          .config = true,                                                                                     \
          .help = "who detects: model; oracle:FILE, the truth from a vector file; replay:DIR, another "       \
                  "program's detections (docs/replay.md); null, nobody, to measure the rest [model]"},        \
+        {.name = "precision",                                                                                \
+         .value = "WHAT",                                                                                    \
+         .kind = PT_OPTION_TEXT,                                                                             \
+         .offset = AT(precision),                                                                            \
+         .words = "auto fp32 int8",                                                                          \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "what the network computes in: fp32; int8, of a calibrated model; a list such as "          \
+                 "int8,mask=fp32; auto, the model's own [auto]"},                                            \
         {.name = "quiet",                                                                                    \
          .letter = 'q',                                                                                      \
          .kind = PT_OPTION_FLAG,                                                                             \
@@ -243,6 +252,7 @@ pt_run_options pt_run_defaults(void)
 {
     return (pt_run_options){.gsd = "auto",
                             .engine = "model",
+                            .precision = "auto",
                             .tile = 1024,
                             .overlap = 256,
                             .score = -1,

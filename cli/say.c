@@ -37,11 +37,12 @@ void pt_job_say_model(const pt_job *job)
     }
     if (pt_console_is_json()) {
         PT_INFO("model", PT_S("name", job->model->name), PT_S("architecture", job->model->architecture),
-                PT_S("sha256", job->model->sha256), PT_F("score", job->score));
+                PT_S("sha256", job->model->sha256), PT_S("precision", job->precision),
+                PT_F("score", job->score));
         return;
     }
-    pt_console_line("model   %s (%s, sha256 %.12s), score >= %g", job->model->name, job->model->architecture,
-                    job->model->sha256, job->score);
+    pt_console_line("model   %s (%s, sha256 %.12s), %s, score >= %g", job->model->name,
+                    job->model->architecture, job->model->sha256, job->precision, job->score);
 }
 
 static void format_range(const pt_scene_info *info, char *out, size_t size)

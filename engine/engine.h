@@ -56,7 +56,10 @@ typedef struct pt_model_summary {
     int max_detections;
     int rpn_pre_nms, rpn_post_nms; /* caps per level and per image */
     double rpn_nms_threshold;
-    char sha256[65]; /* hex digest of the file */
+    const char *calibration; /* how ranges were chosen: "kl", ...; NULL: the model is not calibrated */
+    int calibration_tiles;   /* that were looked at */
+    const char *precision;   /* what "auto" means: calibration's or tune's choice, "fp32" without any */
+    char sha256[65];         /* hex digest of the file */
 } pt_model_summary;
 
 /* Whether this process computes with slow kernels because its OpenBLAS is older than the CPU: true gives the

@@ -30,6 +30,7 @@ void pt_job_spec_fini(pt_job_spec *spec)
     free_texts(spec->scene.drivers, spec->scene.driver_count);
     pt_free(spec->engine.path);
     pt_free(spec->engine.backend);
+    pt_free(spec->engine.precision);
     pt_free(spec->output.format);
     *spec = (pt_job_spec){0};
 }
@@ -157,6 +158,7 @@ static void engine_to_wire(const pt_job_spec *spec, PtWire__EngineOptions *out)
     out->detections = spec->engine.detections;
     out->proposals = spec->engine.proposals;
     out->backend = spec->engine.backend;
+    out->precision = spec->engine.precision;
 }
 
 static void output_to_wire(const pt_job_spec *spec, PtWire__OutputOptions *out)
@@ -301,6 +303,7 @@ static pt_status take_engine(PtWire__EngineOptions *wire, pt_job_spec *out)
     out->engine.detections = wire->detections;
     out->engine.proposals = wire->proposals;
     take_text(&out->engine.backend, &wire->backend);
+    take_text(&out->engine.precision, &wire->precision);
     return take_bytes(out->engine.sha256, sizeof out->engine.sha256, &wire->sha256, "engine.sha256");
 }
 

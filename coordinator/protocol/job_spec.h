@@ -62,6 +62,7 @@ typedef struct pt_job_spec {
         double score;
         int32_t detections, proposals; /* caps; 0: the model's */
         char *backend;                 /* owned; "auto" */
+        char *precision; /* owned; what the network computes in, never "auto"; NULL for what is no network */
     } engine;
     struct { /* what the coordinator does with the results; part of the hash */
         double min_area, simplify;

@@ -5,6 +5,7 @@
 enum {
     NAME_MAX_BYTES = 64,
     PATH_MAX_BYTES = 4096,
+    PRECISION_MAX_BYTES = 16384, /* 64 layers with names of 127 bytes take half of it */
     BANDS_MAX = 65536,
     CAP_MAX = 1000000,
     ATTEMPTS_MAX = 1000
@@ -24,6 +25,18 @@ static pt_status check_name(const char *field, const char *text)
 {
     if (!text || text[0] == '\0' || strlen(text) > NAME_MAX_BYTES || !pt_text_is_clean(text)) {
         return wrong(field, "must be a text of 1 to 64 bytes without control characters");
+    }
+    return pt_ok();
+}
+
+static pt_status check_precision(const pt_job_spec *spec)
+{
+    const char *text = spec->engine.precision;
+    if ((text != NULL) != (spec->engine.kind == PT_ENGINE_MODEL)) {
+        return wrong("engine.precision", "must be there for a network, and for nothing else");
+    }
+    if (text && (text[0] == '\0' || strlen(text) > PRECISION_MAX_BYTES || !pt_text_is_clean(text))) {
+        return wrong("engine.precision", "must be a text of 1 to 16384 bytes without control characters");
     }
     return pt_ok();
 }
@@ -139,7 +152,8 @@ static pt_status check_engine(const pt_job_spec *spec)
     PT_TRY(check_number("engine.score", spec->engine.score, 0, 1));
     PT_TRY(check_count("engine.detections", spec->engine.detections, 0, CAP_MAX));
     PT_TRY(check_count("engine.proposals", spec->engine.proposals, 0, CAP_MAX));
-    return check_name("engine.backend", spec->engine.backend);
+    PT_TRY(check_name("engine.backend", spec->engine.backend));
+    return check_precision(spec);
 }
 
 static pt_status check_output(const pt_job_spec *spec)

@@ -94,6 +94,7 @@ static const field spec_fields[] = {
     {"engine.detections", INT32, AT(pt_job_spec, engine.detections), 1, 0},
     {"engine.proposals", INT32, AT(pt_job_spec, engine.proposals), 1, 0},
     {"engine.backend", TEXT, AT(pt_job_spec, engine.backend), 1, 0},
+    {"engine.precision", TEXT, AT(pt_job_spec, engine.precision), 1, 0},
     {"output.min_area", NUMBER, AT(pt_job_spec, output.min_area), 1, 0},
     {"output.simplify", NUMBER, AT(pt_job_spec, output.simplify), 1, 0},
     {"output.square", BOOL, AT(pt_job_spec, output.square), 1, 0},

@@ -53,7 +53,7 @@
 #include <stdint.h>
 
 enum {
-    PT_PROTOCOL_VERSION = 1,
+    PT_PROTOCOL_VERSION = 2,
     PT_INSTANCE_ID = 16, /* random bytes: one life of one worker process */
     PT_SLOT_ID = 16,  /* random bytes of the supervisor, the slot's number in the last two: who takes a dead
                          worker's place says so by the same slot */

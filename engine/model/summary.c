@@ -74,6 +74,9 @@ pt_status pt_model_fill_summary(pt_model *model)
         .rpn_pre_nms = c->rpn_pre_nms,
         .rpn_post_nms = c->rpn_post_nms,
         .rpn_nms_threshold = (double)c->rpn_nms_threshold,
+        .calibration = model->calibrated ? model->calibration.method : NULL,
+        .calibration_tiles = model->calibrated ? model->calibration.tiles : 0,
+        .precision = model->calibrated ? model->calibration.precision : "fp32",
     };
     memcpy(s->mean, c->mean, sizeof s->mean);
     memcpy(s->std, c->std, sizeof s->std);

@@ -13,7 +13,12 @@ typedef enum pt_component {
     PT_COMPONENT_BOX, /* box head */
     PT_COMPONENT_MASK /* mask head */
 } pt_component;
-enum { PT_COMPONENTS = 5, PT_PRECISION_MAX_LAYERS = 64, PT_PRECISION_MAX_NAME = 127 };
+enum {
+    PT_COMPONENTS = 5,
+    PT_PRECISION_MAX_LAYERS = 64,
+    PT_PRECISION_MAX_NAME = 127,
+    PT_PRECISION_MAX_TEXT = 16384, /* bytes that hold any precision's text */
+};
 
 typedef enum pt_numeric { PT_FP32, PT_INT8 } pt_numeric;
 

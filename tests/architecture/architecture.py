@@ -49,7 +49,7 @@ TABLE = {
     "worker/*": ["engine", "tiling/base", "tiling/scene", "tiling/grid", "tiling/instance", "coordinator/protocol",
                  "worker/*"],
     "cli": ["tiling/*", "engine", "engine/model", "engine/backend", "engine/calibrate", "engine/measure",
-            "coordinator/*", "worker/*"],
+            "engine/quant", "coordinator/*", "worker/*"],
 }
 
 # What other folders may include of one whose public headers are not just its namesake. None: all of them.

@@ -34,6 +34,7 @@ static pt_status open_engine(pt_worker_job *job)
     options.max_proposals = spec->engine.proposals;
     const char *backend = spec->engine.backend;
     options.backend = backend && strcmp(backend, "auto") != 0 ? backend : NULL;
+    options.precision = spec->engine.precision;
     return pt_engine_open(job->engine_path, &options, &job->engine);
 }
 

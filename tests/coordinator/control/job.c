@@ -13,7 +13,8 @@
 enum { OBJECTS = 60, ACROSS = 6, APART = 31, TILES_MAX = 256 };
 
 static char text_program[] = "1.0", text_scene[] = "scenes/a.tif", text_other[] = "scenes/b.tif",
-            text_model[] = "models/m.safetensors", text_backend[] = "auto", text_format[] = "GeoJSON";
+            text_model[] = "models/m.safetensors", text_backend[] = "auto",
+            text_precision[] = "int8", text_format[] = "GeoJSON";
 static char *paths[JOB_GROUPS][1] = {{text_scene}, {text_other}};
 static pt_job_group groups[JOB_GROUPS] = {{.paths = paths[0],
                                            .path_count = 1,
@@ -37,7 +38,8 @@ static const pt_job_spec spec = {
                .path = text_model,
                .sha256 = {7, 7, 7},
                .score = 0.5,
-               .backend = text_backend},
+               .backend = text_backend,
+               .precision = text_precision},
     .output = {.min_area = 0, .simplify = 0, .format = text_format, .attempts = 3, .quarantine = true}};
 
 const pt_job_spec *job_spec(void)

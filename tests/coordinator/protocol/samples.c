@@ -120,6 +120,7 @@ pt_job_spec sample_spec(void)
     spec.engine.detections = 1000;
     spec.engine.proposals = 2000;
     must(pt_job_spec_set_text(&spec.engine.backend, "auto"));
+    must(pt_job_spec_set_text(&spec.engine.precision, "int8,mask=fp32"));
     spec.output.min_area = 4;
     spec.output.simplify = 0.5;
     spec.output.square = true;

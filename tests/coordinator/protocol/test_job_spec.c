@@ -67,6 +67,7 @@ static void test_what_is_optional_may_miss(void **state)
     pt_job_spec spec = sample_spec();
     assert_int_equal(pt_job_spec_set_text(&spec.scene.aoi, NULL).code, PT_OK);
     assert_int_equal(pt_job_spec_set_text(&spec.engine.path, NULL).code, PT_OK);
+    assert_int_equal(pt_job_spec_set_text(&spec.engine.precision, NULL).code, PT_OK);
     spec.engine.kind = PT_ENGINE_NULL;
     spec.scene.has_bbox = false;
     spec.scene.has_range = false;
@@ -79,6 +80,7 @@ static void test_what_is_optional_may_miss(void **state)
     assert_same(&spec, &back);
     assert_null(back.scene.aoi);
     assert_null(back.engine.path);
+    assert_null(back.engine.precision);
     assert_false(back.scene.has_bbox || back.scene.has_range);
     pt_free(bytes);
     pt_job_spec_fini(&spec);
@@ -180,6 +182,10 @@ static void test_bad_fields_are_named(void **state)
     REFUSE(SET(spec.program, NULL), "program");
     REFUSE(SET(spec.program, ""), "program");
     REFUSE(SET(spec.engine.backend, "\xff"), "engine.backend");
+    REFUSE(SET(spec.engine.precision, "int8\n"), "engine.precision");
+    REFUSE(SET(spec.engine.precision, ""), "engine.precision");
+    REFUSE(SET(spec.engine.precision, NULL), "engine.precision");
+    REFUSE(spec.engine.kind = PT_ENGINE_ORACLE, "engine.precision");
     REFUSE(SET(spec.scene.drivers[0], ""), "scene.drivers");
     REFUSE(SET(spec.engine.path, NULL), "engine.path");
     REFUSE(spec.engine.kind = PT_ENGINE_NULL, "engine.path");
@@ -218,6 +224,7 @@ static void test_differences_are_named(void **state)
     b.grid.tile = 1024;
     b.engine.kind = PT_ENGINE_ORACLE;
     b.engine.score = 0.1 + 0.2;
+    SET(b.engine.precision, "fp32");
     b.scene.has_range = false;
     b.scene.range_lo = 77;
     b.engine.sha256[31] = 0xab;
@@ -226,17 +233,18 @@ static void test_differences_are_named(void **state)
     b.groups[1].range_hi[0] = 0.1;
     SET(b.output.format, "GPKG");
     char text[4096] = "";
-    assert_int_equal(pt_job_spec_compare(&a, &b, note, text), 11);
-    assert_string_equal(text,
-                        "scene.bands: 1,2,3 -> 3,2,3; scene.gsd_mode: a number -> auto; scene.aoi: "
-                        "areas/aoi.geojson -> none; "
-                        "scene.has_range: true -> false; grid.tile: 512 -> 1024; "
-                        "engine.kind: model -> oracle; "
-                        "engine.sha256: 0909090909090909090909090909090909090909090909090909090909090909 -> "
-                        "09090909090909090909090909090909090909090909090909090909090909ab; "
-                        "engine.score: 0.05 -> 0.30000000000000004; output.format: GeoJSON -> GPKG; "
-                        "groups[1].paths: a/b.tif,a/...tif -> c.tif,a/...tif; "
-                        "groups[1].range_hi: 1001,1002,1003 -> 0.1,1002,1003; ");
+    assert_int_equal(pt_job_spec_compare(&a, &b, note, text), 12);
+    assert_string_equal(
+        text, "scene.bands: 1,2,3 -> 3,2,3; scene.gsd_mode: a number -> auto; scene.aoi: "
+              "areas/aoi.geojson -> none; "
+              "scene.has_range: true -> false; grid.tile: 512 -> 1024; "
+              "engine.kind: model -> oracle; "
+              "engine.sha256: 0909090909090909090909090909090909090909090909090909090909090909 -> "
+              "09090909090909090909090909090909090909090909090909090909090909ab; "
+              "engine.score: 0.05 -> 0.30000000000000004; engine.precision: int8,mask=fp32 -> fp32; "
+              "output.format: GeoJSON -> GPKG; "
+              "groups[1].paths: a/b.tif,a/...tif -> c.tif,a/...tif; "
+              "groups[1].range_hi: 1001,1002,1003 -> 0.1,1002,1003; ");
     pt_job_spec_fini(&b);
     b = sample_spec();
     pt_job_group *group = NULL;

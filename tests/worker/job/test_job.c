@@ -48,6 +48,7 @@ static pt_job_spec model_spec(void)
     pt_job_spec spec = fixture_spec(scenes, 1, NULL);
     spec.engine.kind = PT_ENGINE_MODEL;
     spec.engine.score = 0.05;
+    assert_int_equal(pt_job_spec_set_text(&spec.engine.precision, "fp32").code, PT_OK);
     assert_int_equal(pt_job_spec_set_text(&spec.engine.path, model + 1).code, PT_OK);
     assert_int_equal(pt_worker_engine_sha256(PT_ENGINE_MODEL, model, spec.engine.sha256).code, PT_OK);
     return spec;
