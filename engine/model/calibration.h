@@ -37,6 +37,7 @@ const pt_range *pt_calibration_find(const pt_calibration *calibration, const cha
 /* Writes a copy of the model file at `from` (calibrated or not) with this calibration, atomically: a new file
  * beside `to`, synced, renamed over what may be there; `to` may be `from`. The weights' bytes stay as they
  * are; a description that lies beside `from` goes into the file. The same arguments give the same bytes.
+ * A mean of another length than the layer that its value is named after has outputs is left out.
  * PT_E_USAGE (the calibration breaks a rule of the format), PT_E_INPUT (`from`), PT_E_NOSPACE, PT_E_WRITE,
  * PT_E_NOMEM. */
 pt_status pt_model_write_calibrated(const char *from, const pt_calibration *calibration, const char *to);

@@ -10,25 +10,43 @@
 
 static const char calibration_key[] = "pantile.calibration", tensor_prefix[] = "calibration.";
 
-static pt_status check(const pt_model *model, const pt_calibration *c)
+static const char *range_fault(const pt_range *range)
+{
+    const char *what = pt_range_fault(range->value, (double)range->low, (double)range->high);
+    if (!what && range->mean) {
+        pt_tensor mean = {.dtype = PT_DTYPE_F32, .count = (size_t)range->channels, .data = range->mean};
+        what = pt_tensor_is_finite(&mean) ? NULL : "a mean must be finite";
+    }
+    return what;
+}
+
+/* A value that several layers have written side by side has more channels than the one it is named after:
+ * nothing that is quantised reads it, and the reader would not know how long its mean must be. */
+static bool has_mean(const pt_model *model, const pt_range *range)
+{
+    return range->mean && !pt_mean_fault(model, range->value, range->channels);
+}
+
+static pt_status check(const pt_calibration *c)
 {
     const char *what = pt_calibration_head_fault(c->method, c->tiles, c->precision);
-    for (size_t i = 0; !what && i < c->range_count; i++) {
-        const pt_range *range = &c->ranges[i];
-        what = pt_range_fault(range->value, (double)range->low, (double)range->high);
-        if (!what && i > 0 && strcmp(c->ranges[i - 1].value, range->value) >= 0) {
-            what = "ranges must be sorted by value, each there once";
-        }
-        if (!what && range->mean) {
-            pt_tensor mean = {.dtype = PT_DTYPE_F32, .count = (size_t)range->channels, .data = range->mean};
-            what = pt_mean_fault(model, range->value, range->channels);
-            what = what || pt_tensor_is_finite(&mean) ? what : "a mean must be finite";
-        }
-    }
     if (!what && c->range_count > PT_HEADER_MAX_TENSORS / 2) {
         what = "at most 4096 values may have a range";
     }
-    return what ? pt_error(PT_E_USAGE, "pt_model_write_calibrated: %s", what) : pt_ok();
+    if (what) {
+        return pt_error(PT_E_USAGE, "pt_model_write_calibrated: %s", what);
+    }
+    for (size_t i = 0; i < c->range_count; i++) {
+        what = range_fault(&c->ranges[i]);
+        if (!what && i > 0 && strcmp(c->ranges[i - 1].value, c->ranges[i].value) >= 0) {
+            what = "ranges must be sorted by value, each there once";
+        }
+        if (what) {
+            return pt_error(PT_E_USAGE, "pt_model_write_calibrated: value %.110s: %s", c->ranges[i].value,
+                            what);
+        }
+    }
+    return pt_ok();
 }
 
 /* jansson's constructors give NULL without memory, and its setters take that as a failure. */
@@ -146,7 +164,7 @@ static pt_status add_entries(rewrite *r)
     good = good && f32;
     for (size_t i = 0; good && i < r->calibration->range_count; i++) {
         const pt_range *range = &r->calibration->ranges[i];
-        if (range->mean) {
+        if (has_mean(r->model, range)) {
             char name[PT_TENSOR_NAME_MAX + 1];
             snprintf(name, sizeof name, "%s%s.mean", tensor_prefix, range->value);
             good = add_entry(r, name, f32, json_pack("[i]", range->channels),
@@ -169,6 +187,19 @@ static bool write_header(FILE *stream, const char *text)
            fwrite("        ", 1, padding, stream) == padding;
 }
 
+static bool write_mean(FILE *stream, const pt_range *range)
+{
+    bool good = true;
+    for (int c = 0; good && c < range->channels; c++) {
+        uint32_t bits;
+        memcpy(&bits, &range->mean[c], sizeof bits);
+        const uint8_t little[4] = {(uint8_t)bits, (uint8_t)(bits >> 8), (uint8_t)(bits >> 16),
+                                   (uint8_t)(bits >> 24)};
+        good = fwrite(little, 1, 4, stream) == 4;
+    }
+    return good;
+}
+
 static bool write_data(FILE *stream, const rewrite *r)
 {
     bool good = true;
@@ -178,13 +209,7 @@ static bool write_data(FILE *stream, const rewrite *r)
     }
     for (size_t i = 0; good && i < r->calibration->range_count; i++) {
         const pt_range *range = &r->calibration->ranges[i];
-        for (int c = 0; good && range->mean && c < range->channels; c++) {
-            uint32_t bits;
-            memcpy(&bits, &range->mean[c], sizeof bits);
-            const uint8_t little[4] = {(uint8_t)bits, (uint8_t)(bits >> 8), (uint8_t)(bits >> 16),
-                                       (uint8_t)(bits >> 24)};
-            good = fwrite(little, 1, 4, stream) == 4;
-        }
+        good = !has_mean(r->model, range) || write_mean(stream, range);
     }
     return good;
 }
@@ -276,7 +301,7 @@ pt_status pt_model_write_calibrated(const char *from, const pt_calibration *cali
     pt_model *model = NULL;
     PT_TRY(pt_model_open(from, &model));
     r.model = model;
-    pt_status status = check(model, calibration);
+    pt_status status = check(calibration);
     if (status.code == PT_OK) {
         status = build_and_write(&r, to);
     }

@@ -55,6 +55,7 @@ TABLE = {
 # What other folders may include of one whose public headers are not just its namesake. None: all of them.
 PUBLIC = {
     "tiling/base": None,
+    "engine/quant": ["precision.h"],
     "tiling/instance": ["instance.h", "feature.h", "georef.h"],
     "coordinator/protocol": ["link.h", "message.h", "job_spec.h", "keys.h"],
     "coordinator/assemble": ["assemble.h", "feed.h", "coverage.h"],

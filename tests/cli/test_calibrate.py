@@ -1,0 +1,90 @@
+"""`pantile calibrate`: the same bytes from the same scene, the weights unchanged, and what it refuses."""
+import json
+import os
+import shutil
+import struct
+
+import numpy as np
+from osgeo import gdal
+
+from harness import BUILDINGS, Case, ZANZIBAR, main, noise, sha256, write_scene
+
+
+def read_model(path):
+    """Header, calibration, and each tensor's bytes."""
+    with open(path, "rb") as file:
+        data = file.read()
+    length = struct.unpack("<Q", data[:8])[0]
+    header, rest = json.loads(data[8:8 + length]), data[8 + length:]
+    metadata = header.pop("__metadata__")
+    tensors = {name: (t["dtype"], t["shape"], rest[slice(*t["data_offsets"])]) for name, t in header.items()}
+    return json.loads(metadata.get("pantile.calibration", "null")), tensors
+
+
+class Calibrate(Case):
+    def setUp(self):
+        super().setUp()
+        self.scene = self.path("piece.tif")
+        gdal.Translate(self.scene, ZANZIBAR, srcWin=[700, 600, 700, 500])
+
+    def calibrate(self, out, *more, **options):
+        return self.pantile("calibrate", "--model", BUILDINGS, "--scene", self.scene, "-o", self.path(out), *more, **options)
+
+    def test_writes_ranges_beside_unchanged_weights(self):
+        said = self.calibrate("a.safetensors", "--tiles", 2, "--tile", 256, "--threads", 1).stderr
+        self.assertIn("from 2 tiles", said)
+        calibration, tensors = read_model(self.path("a.safetensors"))
+        self.assertEqual((calibration["method"], calibration["tiles"], calibration["precision"]), ("kl", 2, "int8"))
+        self.assertGreater(len(calibration["ranges"]), 60)
+        for low, high in calibration["ranges"].values():
+            self.assertTrue(low <= 0 <= high and low < high)
+        _, weights = read_model(BUILDINGS)
+        self.assertEqual({name: t for name, t in tensors.items() if not name.startswith("calibration.")}, weights)
+        mean = np.frombuffer(tensors["calibration.backbone.body.0.0.mean"][2], "<f4")
+        self.assertEqual(len(mean), 32)
+        self.assertTrue((mean >= 0).all() and (mean <= 6).all())  # after a ReLU6
+        told = json.loads(self.pantile("info", self.path("a.safetensors"), "--json").stdout)
+        self.assertEqual((told["calibration"], told["calibration_tiles"], told["precision"]), ("kl", 2, "int8"))
+        self.assertEqual(told["parameters"], json.loads(self.pantile("info", BUILDINGS, "--json").stdout)["parameters"])
+        self.calibrate("b.safetensors", "--tiles", 2, "--tile", 256, "--threads", 2, "--quiet")
+        self.assertEqual(sha256(self.path("a.safetensors")), sha256(self.path("b.safetensors")))
+
+    def test_in_place_by_another_method(self):
+        model = self.path("own.safetensors")
+        shutil.copy(BUILDINGS, model)
+        arguments = ("calibrate", "-m", model, "--scene", self.scene, "--tiles", 1, "--tile", 256, "--method", "minmax", "-o", model)
+        self.refused(2, ["own.safetensors", "--overwrite"], *arguments)
+        log = self.pantile(*arguments, "--overwrite", "--log", "json").stderr.splitlines()
+        told = json.loads(log[-1])
+        self.assertEqual((told["method"], told["tiles"]), ("minmax", 1))
+        self.assertEqual(read_model(model)[0]["method"], "minmax")
+
+    def test_a_scene_of_nothing(self):
+        empty = write_scene(self.path("empty.tif"), np.zeros((3, 300, 300), np.uint8), nodata=0)
+        out = self.path("out.safetensors")
+        self.refused(2, ["empty.tif", "no pixel to look at"], "calibrate", "-m", BUILDINGS, "--scene", empty, "-o", out)
+        plain = write_scene(self.path("plain.tif"), np.full((3, 300, 300), 128, np.uint8), gsd=0.2)
+        said = self.pantile("calibrate", "-m", BUILDINGS, "--scene", plain, "-o", out).stderr
+        self.assertIn("the mask head stays in FP32", said)
+        self.assertNotIn("roi_heads.mask_head.0.0", read_model(out)[0]["ranges"])
+
+    def test_refusals(self):
+        out, noisy = self.path("out.safetensors"), write_scene(self.path("noise.tif"), noise(200, 200))
+        self.refused(1, ["--scene"], "calibrate", "-m", BUILDINGS, "-o", out)
+        self.refused(1, ["-o FILE"], "calibrate", "-m", BUILDINGS, "--scene", noisy)
+        self.refused(1, ["model"], "calibrate", "--scene", noisy, "-o", out)
+        self.refused(1, ["noise.tif", "--scene"], "calibrate", "-m", BUILDINGS, noisy, "--scene", noisy, "-o", out)
+        self.refused(1, ["--method"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", out, "--method", "guess")
+        self.refused(1, ["--tiles"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", out, "--tiles", 0)
+        self.refused(1, ["noise.tif"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", noisy, "--overwrite")
+        self.refused(2, ["no_such.tif"], "calibrate", "-m", BUILDINGS, "--scene", self.path("no_such.tif"), "-o", out)
+        self.refused(2, [out], "calibrate", "-m", out, "--scene", noisy, "-o", out)
+        self.refused(2, ["no/such"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", self.path("no/such/folder"))
+        self.refused(2, ["not calibrated", "--precision int8", "pantile calibrate"], "run", noisy, "-m", BUILDINGS, "-o",
+                     self.path("o.geojson"), "--precision", "int8")
+        self.refused(1, ["int4"], "run", noisy, "-m", BUILDINGS, "-o", self.path("o.geojson"), "--precision", "int4")
+        self.assertFalse(os.path.exists(out))
+
+
+if __name__ == "__main__":
+    main()
