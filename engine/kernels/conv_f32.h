@@ -11,6 +11,7 @@
 
 #include "engine/kernels/cpu.h"
 #include "engine/kernels/map.h"
+#include "engine/kernels/winograd_f32.h"
 
 enum {
     PT_F32_PANEL = 32,    /* output channels that lie next to each other in packed weights */
@@ -59,6 +60,10 @@ typedef struct pt_f32_kernels {
     void (*tile)(const pt_f32_tile *tile);
     /* Output rows [row0, row1). Channels behind the last, up to a whole vector, are read. */
     void (*depthwise)(const pt_f32_depthwise *layer, int row0, int row1);
+    /* The inputs of a tile -> out[plane], planes `plane` floats apart; channels are a multiple of 16. */
+    void (*winograd_in)(const float *const pixels[PT_WINOGRAD_PLANES], int channels, float *out,
+                        size_t plane);
+    void (*winograd_out)(const pt_f32_winograd_out *tile);
 } pt_f32_kernels;
 
 /* The version for an instruction set: the widest of this build that it includes. */

@@ -39,6 +39,16 @@ static inline vf vf_add(vf a, vf b)
     return _mm512_add_ps(a, b);
 }
 
+static inline vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+static inline vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
 static inline vf vf_fma(vf a, vf b, vf c)
 {
     return _mm512_fmadd_ps(a, b, c);
@@ -58,6 +68,7 @@ enum { WIDTH = 16, ROWS = 14, VECTORS = 2 };
 
 #include "engine/kernels/conv_f32_tmpl.h"
 #include "engine/kernels/depthwise_f32_tmpl.h"
+#include "engine/kernels/winograd_f32_tmpl.h"
 
 TILE_OF(1)
 TILE_OF(2)
@@ -87,4 +98,10 @@ static void tile_any(const pt_f32_tile *t)
 }
 
 const pt_f32_kernels pt_f32_kernels_avx512 = {
-    .name = "avx512", .rows = ROWS, .tile = tile_any, .depthwise = depthwise_any};
+    .name = "avx512",
+    .rows = ROWS,
+    .tile = tile_any,
+    .depthwise = depthwise_any,
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
+};

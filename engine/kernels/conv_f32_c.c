@@ -42,6 +42,16 @@ static inline vf vf_add(vf a, vf b)
     return a + b;
 }
 
+static inline vf vf_sub(vf a, vf b)
+{
+    return a - b;
+}
+
+static inline vf vf_mul(vf a, vf b)
+{
+    return a * b;
+}
+
 static inline vf vf_fma(vf a, vf b, vf c)
 {
     return fmaf(a, b, c);
@@ -62,6 +72,7 @@ enum { WIDTH = 1, ROWS = 4, VECTORS = 4 };
 
 #include "engine/kernels/conv_f32_tmpl.h"
 #include "engine/kernels/depthwise_f32_tmpl.h"
+#include "engine/kernels/winograd_f32_tmpl.h"
 
 TILE_OF(1)
 TILE_OF(2)
@@ -76,4 +87,10 @@ static void tile_any(const pt_f32_tile *t)
 }
 
 const pt_f32_kernels pt_f32_kernels_c = {
-    .name = "c", .rows = ROWS, .tile = tile_any, .depthwise = depthwise_any};
+    .name = "c",
+    .rows = ROWS,
+    .tile = tile_any,
+    .depthwise = depthwise_any,
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
+};

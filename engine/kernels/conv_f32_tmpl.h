@@ -1,7 +1,7 @@
 /* Matrix tiles of FP32 layers, included once by each version's source, which defines
  *
  *   vf and vf_load, vf_store, vf_load_first and vf_store_first (the first n lanes), vf_set1, vf_zero, vf_add,
- *   vf_fma, vf_max, vf_min    a vector of floats
+ *   vf_sub, vf_mul, vf_fma, vf_max, vf_min    a vector of floats
  *   WIDTH      its lanes
  *   ROWS, VECTORS    pixels and vectors of output channels of the largest tile: ROWS * VECTORS sums stay in
  *                    registers, with VECTORS weights and one activation beside them

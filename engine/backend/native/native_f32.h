@@ -11,5 +11,6 @@
 pt_native_new pt_native_f32_new;
 pt_native_new pt_native_f32_direct_new;    /* every layer */
 pt_native_new pt_native_f32_depthwise_new; /* one input channel per output channel, nothing added */
+pt_native_new pt_native_f32_winograd_new;  /* 3x3, stride 1, pad 1, channels in multiples of 16 */
 
 #endif

@@ -4,6 +4,7 @@
 #include "tests/engine/backend/native/f32_case.h"
 #include "tiling/base/alloc.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -92,6 +93,42 @@ static void test_depthwise_layers_are_one_chain(void **state)
     }
 }
 
+/* How far from exact: relative to the root of the mean square, as rounding errors are. */
+static double distance(const f32_case *c)
+{
+    double wrong = 0, all = 0;
+    for (size_t i = 0; i < pt_map_count(&c->out); i++) {
+        const double d = (double)pt_map_f32(&c->out)[i] - c->exact[i];
+        wrong += d * d;
+        all += c->exact[i] * c->exact[i];
+    }
+    return sqrt(wrong / all);
+}
+
+/* Vectors of any width give the bits of plain C, which are as near to exact as this way of summing is. */
+static void test_winograd_layers(void **state)
+{
+    (void)state;
+    randoms r = {23};
+    for (int round = 0; round < 24; round++) {
+        pt_conv_spec s = {.kernel_h = 3, .kernel_w = 3, .stride = 1, .pad = 1, .groups = 1};
+        s.in_channels = 16 * random_int(&r, 1, 9);
+        s.out_channels = 16 * random_int(&r, 1, 7);
+        s.activation = (pt_activation)random_int(&r, 0, 2);
+        s.add = (pt_add)(round % 3);
+        f32_case c = f32_case_new(&r, &s, random_int(&r, 1, 4), random_int(&r, 1, 19), random_int(&r, 1, 19),
+                                  random_int(&r, 1, 9), random_int(&r, 1, 9));
+        f32_case_run(&c, pt_native_f32_winograd_new, PT_ISA_C, 1, false);
+        assert_true(distance(&c) < 2e-6);
+        memcpy(c.chain, c.out.data, pt_map_count(&c.out) * sizeof(float));
+        for (int isa = PT_ISA_C; isa <= (int)pt_isa_best(); isa++) {
+            f32_case_run(&c, pt_native_f32_winograd_new, (pt_isa)isa, 1 + isa % 3, true);
+            assert_same_bits(&c, c.chain);
+        }
+        f32_case_free(&c);
+    }
+}
+
 static pt_conv_weights weights_of(const pt_conv_spec *s)
 {
     const size_t outputs = (size_t)s->out_channels;
@@ -160,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_direct_layers_are_one_chain),
         cmocka_unit_test(test_direct_layers_of_networks),
         cmocka_unit_test(test_depthwise_layers_are_one_chain),
+        cmocka_unit_test(test_winograd_layers),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_says_what_it_is),
     };
