@@ -23,6 +23,12 @@ static inline uint32_t pt_bits_of_float(float v)
     return bits;
 }
 
+/* rint for |v| < 2^22, ties to even, without a call of libm's. */
+static inline float pt_rint_small(float v)
+{
+    return (v + 12582912.0f) - 12582912.0f;
+}
+
 /* exp(x) = 2^n * exp(r), n = rint(x / ln 2), |r| <= ln 2 / 2. ln 2 is split so that n * its high part is
  * exact (Cody and Waite, Software Manual for the Elementary Functions, 1980, chapter 6). A float as large as
  * PT_EXP_ROUND, 1.5 * 2^23, holds an integer in its low bits. C2 .. C6 fit (exp(r) - 1 - r) / r^2 so that the

@@ -2,7 +2,6 @@
 
 #include "engine/kernels/exp.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -73,7 +72,7 @@ static inline uint8_t quantised(float v, float inverse, float low, float high, i
     v = v * inverse;
     v = v > low ? v : low;
     v = v < high ? v : high;
-    return (uint8_t)((int)rintf(v) + zero);
+    return (uint8_t)((int)pt_rint_small(v) + zero);
 }
 
 static void quantise(const float *in, size_t count, float inverse, int zero, uint8_t *out)

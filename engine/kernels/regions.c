@@ -1,6 +1,7 @@
 #include "engine/kernels/regions.h"
 
-#include <math.h>
+#include "engine/kernels/exp.h"
+
 #include <pthread.h>
 
 /* The two neighbours of a coordinate on an axis of `size` cells; false outside by more than a cell. */
@@ -88,7 +89,7 @@ static void roi_u8_block(const uint8_t *map, const pt_roi_tap *taps, int count, 
     }
     for (int c = 0; c < channels; c++) {
         float v = sums[c] > 0 ? sums[c] : 0;
-        out[c] = (uint8_t)rintf(v < 255 ? v : 255);
+        out[c] = (uint8_t)pt_rint_small(v < 255 ? v : 255);
     }
 }
 

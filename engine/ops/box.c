@@ -3,7 +3,12 @@
 #include "engine/kernels/exp.h"
 
 #include <math.h>
-#include <stdlib.h>
+
+enum {
+    DIGITS =
+        256,  /* of a radix sort's pass: four of them; larger ones spend more on counters than they save */
+    FEW = 40, /* keys for which insertion is faster */
+};
 
 pt_box pt_box_decode(pt_box from, const float delta[4], const float weights[4])
 {
@@ -20,15 +25,45 @@ pt_box pt_box_decode(pt_box from, const float delta[4], const float weights[4])
     return (pt_box){px - half_w, py - half_h, px + half_w, py + half_h};
 }
 
-static int compare_keys(const void *a, const void *b)
+static void insert_each(uint64_t *keys, size_t count)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+    for (size_t i = 1; i < count; i++) {
+        uint64_t key = keys[i];
+        size_t at = i;
+        for (; at > 0 && keys[at - 1] >> 32 > key >> 32; at--) {
+            keys[at] = keys[at - 1];
+        }
+        keys[at] = key;
+    }
 }
 
-void pt_rank_sort(uint64_t *keys, size_t count)
+/* One pass: by the 8 bits from `shift` on, stable. */
+static void distribute(const uint64_t *from, uint64_t *to, size_t count, int shift)
 {
-    qsort(keys, count, sizeof *keys, compare_keys);
+    uint32_t starts[DIGITS] = {0}, sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        starts[from[i] >> shift & (DIGITS - 1)]++;
+    }
+    for (size_t d = 0; d < DIGITS; d++) {
+        uint32_t n = starts[d];
+        starts[d] = sum;
+        sum += n;
+    }
+    for (size_t i = 0; i < count; i++) {
+        to[starts[from[i] >> shift & (DIGITS - 1)]++] = from[i];
+    }
+}
+
+void pt_rank_sort(uint64_t *keys, uint64_t *spare, size_t count)
+{
+    if (count <= FEW) {
+        insert_each(keys, count);
+        return;
+    }
+    distribute(keys, spare, count, 32);
+    distribute(spare, keys, count, 40);
+    distribute(keys, spare, count, 48);
+    distribute(spare, keys, count, 56);
 }
 
 void pt_anchors_of_cell(const float *sizes, int size_count, const float *ratios, int ratio_count, pt_box *out)

@@ -52,7 +52,8 @@ static inline uint32_t pt_rank_index(uint64_t key)
     return (uint32_t)key;
 }
 
-void pt_rank_sort(uint64_t *keys, size_t count);
+/* By the rank alone: equal scores keep their order. spare: room for as many keys; count < 2^32. */
+void pt_rank_sort(uint64_t *keys, uint64_t *spare, size_t count);
 
 /* Anchors of one cell, centred on the origin and rounded half to even: ratio by ratio (height / width),
  * within it size by size. `out` holds ratio_count * size_count boxes. */

@@ -9,9 +9,9 @@ struct pt_select {
     pt_select_params params;
     size_t capacity;      /* of candidates */
     pt_found *candidates; /* by falling score once sorted through `order` */
-    uint64_t *order;
-    pt_box *boxes;    /* of one class */
-    uint32_t *places; /* candidates class by class: their ranks */
+    uint64_t *order;      /* 2 * capacity: the second half is for sorting */
+    pt_box *boxes;        /* of one class */
+    uint32_t *places;     /* candidates class by class: their ranks */
     uint32_t *kept;
     size_t *class_start; /* classes + 1 */
     uint8_t *survives;   /* by rank */
@@ -34,7 +34,7 @@ static pt_status allocate(pt_select *s)
 {
     size_t n = s->capacity;
     s->candidates = pt_alloc(n, sizeof *s->candidates);
-    s->order = pt_alloc(n, sizeof *s->order);
+    s->order = n > SIZE_MAX / 2 ? NULL : pt_alloc(2 * n, sizeof *s->order);
     s->boxes = pt_alloc(n, sizeof *s->boxes);
     s->places = pt_alloc(n, sizeof *s->places);
     s->kept = pt_alloc(n, sizeof *s->kept);
@@ -127,7 +127,7 @@ static size_t gather(pt_select *s, float *answers, const pt_box *proposals, size
             }
         }
     }
-    pt_rank_sort(s->order, n);
+    pt_rank_sort(s->order, s->order + n, n);
     return n;
 }
 

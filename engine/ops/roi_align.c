@@ -6,6 +6,12 @@
 
 #include <math.h>
 
+enum {
+    CHUNK = 1024,  /* regions that are put in order together */
+    BAND = 64,     /* pixels: regions whose corners share a square of this size are near each other */
+    MOST_EACH = 8, /* regions of a task */
+};
+
 int pt_pyramid_level(const pt_pyramid *pyramid, pt_box box)
 {
     float finest = -log2f(pyramid->scale[0]);
@@ -77,8 +83,11 @@ typedef struct roi_job {
     const pt_roi_space *space;
     const pt_region_kernels *kernels;
     const pt_box *boxes;
+    size_t count;
     int side;
     pt_map *out;
+    const uint64_t *order;
+    size_t each; /* regions of a task */
 } roi_job;
 
 static void find_samples(const pt_pyramid *pyramid, pt_box box, int level, int side, roi_scratch *scratch)
@@ -112,9 +121,8 @@ static int list_taps(const roi_scratch *scratch, const pt_map *map, int cy, int 
     return n;
 }
 
-static void align_one(void *context, size_t i, int worker)
+static void align_one(const roi_job *job, size_t i, int worker)
 {
-    const roi_job *job = context;
     int level = pt_pyramid_level(job->pyramid, job->boxes[i]), side = job->side;
     const pt_map *map = &job->pyramid->maps[level];
     roi_scratch scratch = place_scratch(job->space->memory + (size_t)worker * job->space->each,
@@ -137,9 +145,46 @@ static void align_one(void *context, size_t i, int worker)
     }
 }
 
+static void align_some(void *context, size_t task, int worker)
+{
+    const roi_job *job = context;
+    size_t end = (task + 1) * job->each;
+    for (size_t i = task * job->each; i < end && i < job->count; i++) {
+        align_one(job, pt_rank_index(job->order[i]), worker);
+    }
+}
+
+static uint64_t band_of(float at)
+{
+    return at > 0 && at < 65536.0f * BAND ? (uint64_t)at / BAND : 0;
+}
+
+/* Regions of a level that lie near each other follow each other: they share cells, which are in a cache then.
+ */
+static void order_regions(const pt_pyramid *pyramid, const pt_box *boxes, size_t count, uint64_t *order)
+{
+    uint64_t spare[CHUNK];
+    for (size_t i = 0; i < count; i++) {
+        uint64_t level = (uint64_t)pt_pyramid_level(pyramid, boxes[i]);
+        uint64_t place = level << 28 | band_of(boxes[i].y0) % 16384 << 14 | band_of(boxes[i].x0) % 16384;
+        order[i] = place << 32 | i;
+    }
+    pt_rank_sort(order, spare, count);
+}
+
 void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes,
                   size_t count, int side, pt_map *out)
 {
-    roi_job job = {pyramid, space, pt_region_kernels_best(), boxes, side, out};
-    pt_pool_run(pool, count, align_one, &job);
+    size_t cells = (size_t)side * (size_t)side * (size_t)out->c * pt_elem_size(out->elem);
+    size_t tasks = 4 * (size_t)pt_pool_threads(pool);
+    uint64_t order[CHUNK];
+    for (size_t at = 0; at < count; at += CHUNK) {
+        size_t n = count - at < CHUNK ? count - at : CHUNK;
+        pt_map part = *out;
+        part.data = (uint8_t *)out->data + at * cells;
+        order_regions(pyramid, boxes + at, n, order);
+        size_t each = n / tasks > MOST_EACH ? MOST_EACH : n / tasks + 1;
+        roi_job job = {pyramid, space, pt_region_kernels_best(), boxes + at, n, side, &part, order, each};
+        pt_pool_run(pool, (n + each - 1) / each, align_some, &job);
+    }
 }

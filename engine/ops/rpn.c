@@ -2,39 +2,37 @@
 
 #include "engine/kernels/exp.h"
 #include "engine/ops/nms.h"
+#include "engine/ops/top_k.h"
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
 
 /* What one level works on, so that levels can run side by side. */
 typedef struct level_space {
-    uint32_t *histogram; /* 65536 */
-    uint64_t *keys;      /* pre_nms, as all that follow */
-    pt_box *boxes;
+    pt_top_k top;
+    pt_box *boxes; /* pre_nms, as all that follow */
     float *scores;
     uint32_t *kept;
     pt_nms_space nms;
     size_t count; /* boxes left after suppression; their first `count` places hold them */
-    float cut;    /* the best objectness logit that the cap left out */
 } level_space;
 
 struct pt_rpn {
     pt_rpn_params params;
     level_space levels[PT_RPN_MAX_LEVELS];
-    uint64_t *order; /* levels * pre_nms */
+    uint64_t *order; /* levels * pre_nms, twice: the second half is for sorting */
     pt_box *boxes;   /* post_nms */
     float *scores;
 };
 
 static pt_status level_init(level_space *level, size_t capacity)
 {
-    level->histogram = pt_alloc(65536, sizeof *level->histogram);
-    level->keys = pt_alloc(capacity, sizeof *level->keys);
     level->boxes = pt_alloc(capacity, sizeof *level->boxes);
     level->scores = pt_alloc(capacity, sizeof *level->scores);
     level->kept = pt_alloc(capacity, sizeof *level->kept);
-    if (!level->histogram || !level->keys || !level->boxes || !level->scores || !level->kept) {
+    if (!level->boxes || !level->scores || !level->kept) {
         return PT_NOMEM("proposals");
     }
+    PT_TRY(pt_top_k_reserve(&level->top, capacity));
     return pt_nms_space_reserve(&level->nms, capacity);
 }
 
@@ -55,7 +53,7 @@ pt_status pt_rpn_new(const pt_rpn_params *params, pt_rpn **out)
     for (int l = 0; l < params->levels; l++) {
         PT_TRY_OUT(level_init(&rpn->levels[l], capacity));
     }
-    rpn->order = pt_alloc(capacity * (size_t)params->levels, sizeof *rpn->order);
+    rpn->order = pt_alloc(2 * capacity * (size_t)params->levels, sizeof *rpn->order);
     rpn->boxes = pt_alloc((size_t)params->post_nms, sizeof *rpn->boxes);
     rpn->scores = pt_alloc((size_t)params->post_nms, sizeof *rpn->scores);
     if (!rpn->order || !rpn->boxes || !rpn->scores) {
@@ -77,8 +75,7 @@ void pt_rpn_free(pt_rpn **rpn)
     }
     for (int l = 0; l < PT_RPN_MAX_LEVELS; l++) {
         level_space *level = &r->levels[l];
-        pt_free(level->histogram);
-        pt_free(level->keys);
+        pt_top_k_fini(&level->top);
         pt_free(level->boxes);
         pt_free(level->scores);
         pt_free(level->kept);
@@ -113,6 +110,31 @@ static pt_box propose(const rpn_job *job, size_t l, uint32_t index)
     return pt_box_clip(pt_box_decode(anchor, deltas, params->weights), job->width, job->height);
 }
 
+/* A task is a chunk of a level, numbered from the finest level's first on. */
+static pt_top_k *chunk_of(const rpn_job *job, size_t *task)
+{
+    size_t l = 0;
+    while (*task >= job->rpn->levels[l].top.chunks) {
+        *task -= job->rpn->levels[l++].top.chunks;
+    }
+    return &job->rpn->levels[l].top;
+}
+
+static void count_chunk(void *context, size_t task, int worker)
+{
+    (void)worker;
+    pt_top_k *top = chunk_of(context, &task);
+    pt_top_k_count(top, task);
+}
+
+static void collect_chunk(void *context, size_t task, int worker)
+{
+    (void)worker;
+    pt_top_k *top = chunk_of(context, &task);
+    pt_top_k_collect(top, task);
+}
+
+/* The best anchors of the level become boxes, of which those that are kept move to the front. */
 static void run_level(void *context, size_t l, int worker)
 {
     (void)worker;
@@ -120,13 +142,10 @@ static void run_level(void *context, size_t l, int worker)
     const pt_rpn_params *params = &job->rpn->params;
     level_space *level = &job->rpn->levels[l];
     const pt_map *map = &job->maps[l];
-    size_t pixels = (size_t)map->h * (size_t)map->w;
-    size_t found = pt_top_k(pt_map_f32(map), pixels, params->anchors, (size_t)map->c, (size_t)params->pre_nms,
-                            level->histogram, level->keys, &level->cut);
-    size_t n = 0;
-    for (size_t i = 0; i < found; i++) {
-        uint32_t index = pt_rank_index(level->keys[i]);
-        size_t anchors = (size_t)params->anchors;
+    size_t anchors = (size_t)params->anchors, n = 0;
+    pt_top_k_finish(&level->top);
+    for (size_t i = 0; i < level->top.found; i++) {
+        uint32_t index = pt_rank_index(level->top.keys[i]);
         float score = pt_sigmoid(pt_map_f32(map)[index / anchors * (size_t)map->c + index % anchors]);
         pt_box box = propose(job, l, index);
         if (pt_box_is_large(box, params->min_size) && score >= params->score_threshold) {
@@ -141,23 +160,42 @@ static void run_level(void *context, size_t l, int worker)
     }
 }
 
+/* Each level's best, side by side. */
+static void run_levels(pt_pool *pool, rpn_job *job)
+{
+    const pt_rpn_params *params = &job->rpn->params;
+    size_t chunks = 0;
+    for (int l = 0; l < params->levels; l++) {
+        const pt_map *map = &job->maps[l];
+        pt_top_k *top = &job->rpn->levels[l].top;
+        pt_top_k_begin(top, pt_map_f32(map), pt_map_pixels(map), params->anchors, (size_t)map->c);
+        chunks += top->chunks;
+    }
+    pt_pool_run(pool, chunks, count_chunk, job);
+    for (int l = 0; l < params->levels; l++) {
+        pt_top_k_limit(&job->rpn->levels[l].top);
+    }
+    pt_pool_run(pool, chunks, collect_chunk, job);
+    pt_pool_run(pool, (size_t)params->levels, run_level, job);
+}
+
 pt_proposals pt_rpn_run(pt_rpn *rpn, pt_pool *pool, const pt_map *maps, int padded_width, int padded_height,
                         int width, int height)
 {
     const pt_rpn_params *params = &rpn->params;
     rpn_job job = {rpn, maps, padded_width, padded_height, (float)width, (float)height};
-    pt_pool_run(pool, (size_t)params->levels, run_level, &job);
+    run_levels(pool, &job);
     pt_proposals result = {.boxes = rpn->boxes, .scores = rpn->scores};
     size_t n = 0;
     for (int l = 0; l < params->levels; l++) {
         const level_space *level = &rpn->levels[l];
-        result.caps += level->cut >= 0; /* a logit of 0 is a probability of 0.5 */
+        result.caps += level->top.cut >= 0; /* a logit of 0 is a probability of 0.5 */
         for (size_t i = 0; i < level->count; i++) {
             uint32_t place = (uint32_t)l * (uint32_t)params->pre_nms + (uint32_t)i;
             rpn->order[n++] = pt_rank_key(level->scores[i], place);
         }
     }
-    pt_rank_sort(rpn->order, n);
+    pt_rank_sort(rpn->order, rpn->order + n, n);
     result.count = n < (size_t)params->post_nms ? n : (size_t)params->post_nms;
     for (size_t i = 0; i < n; i++) {
         uint32_t place = pt_rank_index(rpn->order[i]);

@@ -37,10 +37,4 @@ typedef struct pt_proposals {
 pt_proposals pt_rpn_run(pt_rpn *rpn, pt_pool *pool, const pt_map *maps, int padded_width, int padded_height,
                         int width, int height);
 
-/* Writes rank keys of the k largest of pixels * anchors values, values[p * stride + a] having index
- * p * anchors + a; sorted by falling value, then index. Returns min(k, pixels * anchors). *cut is the largest
- * value left out (-INFINITY when none was). histogram: 65536 counters of scratch. */
-size_t pt_top_k(const float *values, size_t pixels, int anchors, size_t stride, size_t k, uint32_t *histogram,
-                uint64_t *keys, float *cut);
-
 #endif

@@ -1,6 +1,6 @@
 /* Boxes, ranking and suppression. */
 #include "engine/ops/nms.h"
-#include "engine/ops/rpn.h"
+#include "engine/ops/top_k.h"
 #include "tests/engine/kernels/random.h"
 #include "tiling/base/alloc.h"
 
@@ -73,10 +73,23 @@ static void test_rank_keys(void **state)
     uint64_t keys[] = {pt_rank_key(.5f, 7),      pt_rank_key(-1, 0), pt_rank_key(.5f, 3),
                        pt_rank_key(INFINITY, 9), pt_rank_key(0, 2),  pt_rank_key(-INFINITY, 1),
                        pt_rank_key(1e-30f, 4)};
-    const uint32_t wanted[] = {9, 3, 7, 4, 2, 0, 1};
-    pt_rank_sort(keys, 7);
+    const uint32_t wanted[] = {9, 7, 3, 4, 2, 0, 1};
+    uint64_t spare[500], many[500];
+    pt_rank_sort(keys, spare, 7);
     for (int i = 0; i < 7; i++) {
         assert_int_equal(pt_rank_index(keys[i]), wanted[i]);
+    }
+    randoms r = {19};
+    for (int round = 0; round < 50; round++) {
+        size_t n = (size_t)random_int(&r, 0, 500);
+        for (size_t i = 0; i < n; i++) {
+            float score = round % 2 ? (float)random_int(&r, -3, 3) : random_float(&r, -9, 9);
+            many[i] = pt_rank_key(score, (uint32_t)i);
+        }
+        pt_rank_sort(many, spare, n);
+        for (size_t i = 1; i < n; i++) { /* ties by the order in which they came, which was the index's */
+            assert_true(many[i - 1] < many[i]);
+        }
     }
 }
 
@@ -86,38 +99,76 @@ static int falling(const void *a, const void *b)
     return *x > *y ? -1 : *x < *y ? 1 : (x > y) - (x < y);
 }
 
+static void run_top_k(pt_top_k *top, const float *values, size_t pixels, int anchors, size_t stride)
+{
+    pt_top_k_begin(top, values, pixels, anchors, stride);
+    for (size_t c = top->chunks; c-- > 0;) {
+        pt_top_k_count(top, c);
+    }
+    pt_top_k_limit(top);
+    for (size_t c = top->chunks; c-- > 0;) {
+        pt_top_k_collect(top, c);
+    }
+    pt_top_k_finish(top);
+}
+
+enum { PIXELS = 7000, ANCHORS = 3, STRIDE = 15, COUNT = PIXELS * ANCHORS };
+
+/* kind 0: all different; 1: many ties; 2: all beyond the histogram; 3: all alike. */
+static float draw(randoms *r, int kind)
+{
+    switch (kind) {
+    case 0:
+        return random_float(r, -3, 3);
+    case 1:
+        return (float)random_int(r, -400, 400) / 20;
+    case 2:
+        return random_float(r, 100, 200);
+    default:
+        return .5f;
+    }
+}
+
 static void test_top_k(void **state)
 {
     (void)state;
-    enum { PIXELS = 300, ANCHORS = 3, COUNT = PIXELS * ANCHORS, STRIDE = 15 };
     randoms r = {20};
-    uint32_t *histogram = malloc(65536 * sizeof *histogram);
-    float values[PIXELS * STRIDE], flat[COUNT];
-    const float *sorted[COUNT];
-    uint64_t keys[COUNT];
-    assert_non_null(histogram);
+    float *values = calloc(PIXELS * STRIDE, sizeof *values), *flat = calloc(COUNT, sizeof *flat);
+    const float **sorted = calloc(COUNT, sizeof *sorted);
+    assert_true(values && flat && sorted);
     random_fill(&r, values, PIXELS * STRIDE, 50, 60); /* what lies between must not be seen */
-    for (int round = 0; round < 60; round++) {
-        for (int i = 0; i < COUNT; i++) { /* coarse, so that there are ties */
-            flat[i] = round % 2 ? (float)random_int(&r, -20, 20) : random_float(&r, -3, 3);
+    for (int round = 0; round < 16; round++) {
+        size_t pixels = (size_t)(round % 3 ? PIXELS : random_int(&r, 1, 40)), count = pixels * ANCHORS;
+        for (size_t i = 0; i < count; i++) {
+            flat[i] = draw(&r, round % 4);
             values[i / ANCHORS * STRIDE + i % ANCHORS] = flat[i];
             sorted[i] = &flat[i];
         }
-        qsort(sorted, COUNT, sizeof *sorted, falling);
-        size_t k = (size_t)random_int(&r, 1, COUNT + 50);
-        float cut;
-        size_t n = pt_top_k(values, PIXELS, ANCHORS, STRIDE, k, histogram, keys, &cut);
-        assert_int_equal(n, k < COUNT ? k : COUNT);
-        for (size_t i = 0; i < n; i++) {
-            assert_int_equal(pt_rank_index(keys[i]), sorted[i] - flat);
+        qsort(sorted, count, sizeof *sorted, falling);
+        size_t k = (size_t)random_int(&r, 1, round % 2 ? 1500 : COUNT + 50);
+        pt_top_k top = {0};
+        assert_int_equal(pt_top_k_reserve(&top, k).code, PT_OK);
+        run_top_k(&top, values, pixels, ANCHORS, STRIDE);
+        assert_int_equal(top.found, k < count ? k : count);
+        for (size_t i = 0; i < top.found; i++) {
+            assert_int_equal(pt_rank_index(top.keys[i]), sorted[i] - flat);
         }
-        assert_true(k < COUNT ? cut == *sorted[k] : cut == -INFINITY);
+        assert_true(k < count ? top.cut == *sorted[k] : top.cut == -INFINITY);
+        values[STRIDE] = NAN; /* an infinite activation somewhere upstream must not break anything */
+        run_top_k(&top, values, pixels, ANCHORS, STRIDE);
+        assert_int_equal(top.found, k < count ? k : count);
+        pt_top_k_fini(&top);
     }
-    float cut;
-    assert_int_equal(pt_top_k(values, PIXELS, ANCHORS, STRIDE, 0, histogram, keys, &cut), 0);
-    values[STRIDE] = NAN; /* an infinite activation somewhere upstream must not break anything */
-    assert_int_equal(pt_top_k(values, PIXELS, ANCHORS, STRIDE, 10, histogram, keys, &cut), 10);
-    free(histogram);
+    free(values);
+    free(flat);
+    free(sorted);
+    pt_top_k top = {0};
+    for (long n = 0; n < 2; n++) {
+        pt_alloc_fail_after(n);
+        assert_int_equal(pt_top_k_reserve(&top, 10).code, PT_E_NOMEM);
+        pt_alloc_fail_after(-1);
+        assert_null(top.keys);
+    }
 }
 
 /* Kept boxes do not overlap each other too much; each dropped one overlaps a kept one of higher rank. */
