@@ -197,6 +197,14 @@ pt_status pt_model_open_memory(const char *name, const void *bytes, size_t size,
     return finish(status, name, model, out);
 }
 
+void pt_model_release_pages(const pt_model *model)
+{
+    if (model->mapped) {
+        /* A refusal costs memory alone. The cast drops a const that is ours: nothing ever writes there. */
+        (void)madvise((void *)model->bytes, model->size, MADV_DONTNEED);
+    }
+}
+
 void pt_model_close(pt_model **model)
 {
     if (!model || !*model) {

@@ -87,6 +87,10 @@ pt_status pt_model_open_memory(const char *name, const void *bytes, size_t size,
                                pt_model **out);
 void pt_model_close(pt_model **model);
 
+/* Gives the file's pages back to the system: what is read later is read again. Whoever prepares layers calls it
+ * after each, so that the weights as stored never lie in memory beside all prepared ones. Thread-safe. */
+void pt_model_release_pages(const pt_model *model);
+
 const pt_model_config *pt_model_get_config(const pt_model *model);
 const pt_model_summary *pt_model_get_summary(const pt_model *model); /* sha256 filled */
 

@@ -233,6 +233,7 @@ static pt_status take_entries(pt_model *model, const entry *entries, size_t coun
             size_t n = model->tensor_count;
             PT_TRY(fill_tensor(&entries[i], data, model->names + n * (PT_TENSOR_NAME_MAX + 1),
                                &model->tensors[n]));
+            pt_model_release_pages(model);
             model->tensor_count++;
         }
     }

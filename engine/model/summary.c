@@ -44,6 +44,22 @@ static pt_status number_classes(pt_description *d)
     return pt_ok();
 }
 
+/* Part by part, so that the file never lies in memory as a whole. */
+static void digest_file(const pt_model *model, char hex[PT_SHA256_HEX])
+{
+    enum { PART = 4 << 20 };
+    pt_sha256 sha;
+    pt_sha256_init(&sha);
+    for (size_t at = 0; at < model->size; at += PART) {
+        size_t left = model->size - at;
+        pt_sha256_update(&sha, model->bytes + at, left < PART ? left : PART);
+        pt_model_release_pages(model);
+    }
+    uint8_t digest[PT_SHA256_BYTES];
+    pt_sha256_final(&sha, digest);
+    pt_sha256_hex(digest, hex);
+}
+
 pt_status pt_model_fill_summary(pt_model *model)
 {
     static const char *const archs[] = {"resnet50_fpn", "resnet101_fpn", "mobilenet_v2_fpn"};
@@ -83,12 +99,7 @@ pt_status pt_model_fill_summary(pt_model *model)
     for (size_t i = 0; i < model->tensor_count; i++) {
         s->parameters += (int64_t)model->tensors[i].count;
     }
-    pt_sha256 sha;
-    pt_sha256_init(&sha);
-    pt_sha256_update(&sha, model->bytes, model->size);
-    uint8_t digest[PT_SHA256_BYTES];
-    pt_sha256_final(&sha, digest);
-    pt_sha256_hex(digest, s->sha256);
+    digest_file(model, s->sha256);
     return pt_ok();
 }
 
