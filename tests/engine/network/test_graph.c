@@ -2,6 +2,7 @@
  * be. */
 #include "engine/graph/graph.h"
 #include "tests/engine/kernels/random.h"
+#include "tests/engine/network/graphs.h"
 #include "tiling/base/alloc.h"
 
 #include <setjmp.h>
@@ -27,52 +28,17 @@ static int close_backend(void **state)
 }
 
 static const pt_node_name name = {"node", PT_COMPONENT_FPN};
-static const pt_quant none;
 
-/* A convolution with weights of `scale`, so that a chain of them computes something known. */
 static int add_layer(pt_graph *graph, int in, int out, int kernel, int stride, pt_add add, float weight)
 {
-    pt_conv_spec spec = {.in_channels = in,
-                         .out_channels = out,
-                         .kernel_h = kernel,
-                         .kernel_w = kernel,
-                         .stride = stride,
-                         .pad = kernel / 2,
-                         .groups = 1,
-                         .add = add};
-    size_t count = (size_t)(in * out * kernel * kernel);
-    float *w = pt_alloc_aligned(count, sizeof *w), *b = pt_alloc_aligned((size_t)out, sizeof *b);
-    assert_true(w && b);
-    for (size_t i = 0; i < count; i++) {
-        w[i] = weight;
-    }
-    memset(b, 0, (size_t)out * sizeof *b);
-    pt_conv_weights weights = {.f32 = w, .bias = b};
-    pt_conv *conv = NULL;
-    int layer = -1;
-    assert_int_equal(backend->ops->conv_new(backend, &spec, &weights, &conv).code, PT_OK);
-    assert_int_equal(pt_graph_layer(graph, conv, &spec, &layer).code, PT_OK);
-    return layer;
-}
-
-static const float *floats_of(const pt_graph *graph, int value)
-{
-    return pt_graph_memory(graph, value);
-}
-
-static pt_graph *new_graph(int channels, int *input)
-{
-    pt_graph *graph = NULL;
-    assert_int_equal(pt_graph_new(backend, &graph).code, PT_OK);
-    assert_int_equal(pt_graph_input(graph, "image", channels, PT_F32, none, input).code, PT_OK);
-    return graph;
+    return graphs_layer(graph, backend, graphs_spec(in, out, kernel, stride, add), weight);
 }
 
 static void test_chain(void **state)
 {
     (void)state;
     int at;
-    pt_graph *graph = new_graph(1, &at);
+    pt_graph *graph = graphs_new(backend, 1, &at);
     int input = at, layer = add_layer(graph, 1, 1, 1, 1, PT_ADD_NONE, 2);
     for (int i = 0; i < 8; i++) {
         assert_int_equal(pt_graph_conv(graph, name, layer, at, -1, &at).code, PT_OK);
@@ -99,7 +65,7 @@ static void test_sums_in_place(void **state)
     (void)state;
     for (int kept = 0; kept < 2; kept++) {
         int input, once, sum;
-        pt_graph *graph = new_graph(1, &input);
+        pt_graph *graph = graphs_new(backend, 1, &input);
         int one = add_layer(graph, 1, 1, 1, 1, PT_ADD_NONE, 1);
         int three = add_layer(graph, 1, 1, 1, 1, PT_ADD_SAME, 3);
         assert_int_equal(pt_graph_conv(graph, name, one, input, -1, &once).code, PT_OK);
@@ -114,8 +80,8 @@ static void test_sums_in_place(void **state)
             pt_map_f32(&in)[i] = (float)i;
         }
         pt_graph_run(graph, 1);
-        assert_true(floats_of(graph, sum)[5] == 20);
-        assert_true(!kept || floats_of(graph, once)[5] == 5);
+        assert_true(graphs_floats(graph, sum)[5] == 20);
+        assert_true(!kept || graphs_floats(graph, once)[5] == 5);
         pt_graph_free(&graph);
     }
 }
@@ -125,7 +91,7 @@ static void test_input_as_summand(void **state)
 {
     (void)state;
     int input, sum;
-    pt_graph *graph = new_graph(2, &input);
+    pt_graph *graph = graphs_new(backend, 2, &input);
     int layer = add_layer(graph, 2, 2, 1, 1, PT_ADD_SAME, 1);
     assert_int_equal(pt_graph_conv(graph, name, layer, input, input, &sum).code, PT_OK);
     assert_int_equal(pt_graph_plan(graph, 1, 1, 2).code, PT_OK);
@@ -146,7 +112,7 @@ static void test_random_graphs(void **state)
         int values[NODES + 1], buffer;
         double wanted[NODES + 1] = {1};
         bool kept[NODES + 1] = {false};
-        pt_graph *graph = new_graph(1, &values[0]);
+        pt_graph *graph = graphs_new(backend, 1, &values[0]);
         for (int i = 1; i <= NODES; i++) {
             int from = random_int(&r, 0, i - 1), add = random_int(&r, -1, i - 1);
             float weight = (float)random_int(&r, -2, 2);
@@ -183,7 +149,7 @@ static void test_shapes_and_sizes(void **state)
 {
     (void)state;
     int input, a, b, c;
-    pt_graph *graph = new_graph(2, &input);
+    pt_graph *graph = graphs_new(backend, 2, &input);
     int halve = add_layer(graph, 2, 2, 3, 2, PT_ADD_NONE, 1);
     assert_int_equal(pt_graph_conv(graph, name, halve, input, -1, &a).code, PT_OK);
     assert_int_equal(pt_graph_max_pool(graph, name, a, 3, 2, 1, &b).code, PT_OK);
@@ -211,7 +177,7 @@ static void test_bad_graphs(void **state)
 {
     (void)state;
     int input, out, other;
-    pt_graph *graph = new_graph(2, &input);
+    pt_graph *graph = graphs_new(backend, 2, &input);
     int narrow = add_layer(graph, 3, 2, 1, 1, PT_ADD_NONE, 1),
         wide = add_layer(graph, 2, 4, 1, 1, PT_ADD_NONE, 1);
     assert_int_equal(pt_graph_conv(graph, name, narrow, input, -1, &out).code, PT_E_INPUT);
