@@ -204,7 +204,7 @@ static void observe(void *user, const char *value, const pt_map *map)
     seen *s = user;
     assert_true(map->data && map->n >= 0);
     s->images += strcmp(value, "image") == 0;
-    s->answers += strcmp(value, "roi_heads.box_predictor.bbox_pred") == 0;
+    s->answers += strcmp(value, "roi_heads.box_head.fc7") == 0;
     s->masks += strcmp(value, "roi_heads.mask_predictor.conv5_mask") == 0;
 }
 
