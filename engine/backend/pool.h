@@ -1,8 +1,9 @@
 /* A small pool of threads for work that is cut into tasks beforehand.
  *
- * The caller's thread works too, so a pool of one thread starts none. Which thread runs a task varies; what a
- * task computes must depend on its number alone, so that results are the same for any number of threads. One
- * caller at a time; tasks must not call pt_pool_run. */
+ * The caller's thread works too, so a pool of one thread starts none. Threads without work look for it for
+ * some 50 us before they sleep, unless the pool has more threads than this process has CPUs. Which thread
+ * runs a task varies; what a task computes must depend on its number alone, so that results are the same for
+ * any number of threads. One caller at a time; tasks must not call pt_pool_run. */
 #ifndef PANTILE_ENGINE_BACKEND_POOL_H
 #define PANTILE_ENGINE_BACKEND_POOL_H
 
