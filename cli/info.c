@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "cli/help.h"
+#include "cli/info_graph.h"
 #include "cli/job.h"
 #include "cli/paths.h"
 
@@ -11,7 +12,9 @@
 
 typedef struct info_options {
     pt_texts drivers;
-    bool json, help;
+    const char *precision, *without_passes;
+    int64_t size;
+    bool json, graph, help;
     pt_console_options console;
 } info_options;
 
@@ -20,6 +23,14 @@ typedef struct info_options {
 /* clang-format off */
 static const pt_option info_table[] = {
     {.name = "json", .kind = PT_OPTION_FLAG, .offset = AT(json), .help = "print JSON"},
+    {.name = "graph", .kind = PT_OPTION_FLAG, .offset = AT(graph),
+     .help = "of a model: its layers as they are computed, with shapes, operations, bytes and precision"},
+    {.name = "size", .value = "N", .kind = PT_OPTION_INTEGER, .offset = AT(size), .least = 1, .most = 16384,
+     .words = "", .help = "with --graph: side of the image in pixels [1024]"},
+    {.name = "precision", .value = "TEXT", .kind = PT_OPTION_TEXT, .offset = AT(precision),
+     .words = "auto fp32 int8", .help = "with --graph: fp32, int8, int8,mask=fp32, ... [auto: the model's own]"},
+    {.name = "without-passes", .value = "LIST", .kind = PT_OPTION_TEXT, .offset = AT(without_passes), .words = "all",
+     .help = "with --graph: passes over the graph to leave out, separated by commas, or all"},
     {.name = "driver", .value = "NAME", .kind = PT_OPTION_TEXTS, .offset = AT(drivers), .words = "",
      .help = "allow one more GDAL driver (GTiff, COG, VRT, JP2OpenJPEG, PNG, JPEG are); repeatable"},
     {.name = "log", .value = "FORMAT", .kind = PT_OPTION_TEXT, .offset = AT(console.log), .words = "text json",
@@ -103,8 +114,28 @@ static pt_status print_root(json_t *root)
     return pt_ok();
 }
 
+static pt_status tell_graph(const char *path, const info_options *o)
+{
+    pt_engine_options options = pt_engine_defaults();
+    pt_model_graph *graph = NULL;
+    options.precision = o->precision;
+    options.without_passes = o->without_passes;
+    PT_TRY(pt_model_graph_read(path, &options, (int)o->size, (int)o->size, &graph));
+    pt_status status = pt_ok();
+    if (o->json) {
+        status = print_root(pt_info_graph_json(graph));
+    } else {
+        pt_info_graph_print(graph);
+    }
+    pt_model_graph_free(&graph);
+    return status;
+}
+
 static pt_status tell_model(const char *path, const info_options *o)
 {
+    if (o->graph) {
+        return tell_graph(path, o);
+    }
     pt_model_summary *summary = NULL;
     PT_TRY(pt_model_summary_read(path, &summary));
     pt_status status = pt_ok();
@@ -174,6 +205,9 @@ static pt_status work(const info_options *o, const pt_texts *files)
     if (files->count != 1) {
         return pt_error(PT_E_USAGE, "name one scene or model; see pantile info --help");
     }
+    if (!o->graph && (o->precision || o->without_passes)) {
+        return pt_error(PT_E_USAGE, "--precision and --without-passes say what --graph shows; add that");
+    }
     const char *path = files->items[0];
     char *model = NULL;
     if (looks_like_model(path)) {
@@ -188,12 +222,15 @@ static pt_status work(const info_options *o, const pt_texts *files)
         pt_free(model);
         return status;
     }
+    if (o->graph) {
+        return pt_error(PT_E_USAGE, "%s: no model, and scenes have no --graph", path);
+    }
     return tell_scene(path, o);
 }
 
 static int run_command(const pt_command *command, int argc, char **argv)
 {
-    info_options options = {.json = false};
+    info_options options = {.size = 1024};
     pt_texts files = {0};
     pt_status status = pt_options_parse(command, argc, argv, &options, &files);
     if (status.code == PT_OK && options.help) {

@@ -144,4 +144,33 @@ void pt_engine_paste_mask(const pt_detection *detection, int mask_size, pt_rect 
 pt_status pt_model_summary_read(const char *model_path, pt_model_summary **out);
 void pt_model_summary_free(pt_model_summary **summary);
 
+/* A layer of a model's network as it would be computed. Sizes are those of the output; n counts images or
+ * regions. */
+typedef struct pt_model_layer {
+    const char *name, *component; /* as in the model; "backbone", "fpn", "rpn", "box", "mask" */
+    const char *kind;             /* "conv 3x3 + add + relu", "roi align 7x7", ... */
+    const char *in, *out;         /* "f32", "u8"; a layer with weights computes in what it reads */
+    int n, h, w, c;
+    double flops;            /* two per multiplication and addition, of convolutions and their like */
+    size_t weight_bytes;     /* 0 where an earlier layer has the same weights */
+    size_t activation_bytes; /* read and written */
+    int fused;               /* operators of the network as it was trained that this one stands for */
+} pt_model_layer;
+
+typedef struct pt_model_graph {
+    const pt_model_layer *layers;
+    size_t layer_count;
+    int operators;         /* of the network as it was trained */
+    const char *precision; /* resolved: "fp32", "int8,mask=fp32", ... */
+    int width, height;     /* of the image, padded */
+} pt_model_graph;
+
+/* The network of a model for an image of width x height pixels, without preparing it to run. Of the options
+ * (NULL: the defaults) precision, without_passes, max_proposals and max_detections count; as many proposals
+ * and detections are assumed as there may be. PT_E_USAGE, PT_E_INPUT, PT_E_NOMEM. Free with
+ * pt_model_graph_free. */
+pt_status pt_model_graph_read(const char *model_path, const pt_engine_options *options, int width, int height,
+                              pt_model_graph **out);
+void pt_model_graph_free(pt_model_graph **graph);
+
 #endif
