@@ -29,9 +29,10 @@ def read_tile(path):
     return rgb.transpose(2, 0, 1).astype(np.float32) / 255
 
 
-def export(model, path, score, detections):
-    """Masks leave at the head's resolution: pasting them into the image is timed apart. Height and width stay free."""
-    module = build(model, score=score, detections=detections, proposals=PROPOSALS)
+def export(model, path, **caps):
+    """Masks leave at the head's resolution: pasting them into the image is timed apart. Height and width stay free. `caps` as
+    torchvision_model.build has them, the model's own where none are given."""
+    module = build(model, **caps)
     module.transform.postprocess = lambda result, image_sizes, original_sizes: result
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what tracing always says about torchvision
@@ -65,7 +66,7 @@ def main():
     os.makedirs(arguments.output, exist_ok=True)
     fp32, int8 = (os.path.join(arguments.output, name + ".onnx") for name in ("fp32", "int8"))
     if not os.path.exists(fp32):
-        export(arguments.model, fp32 + ".part", arguments.score, arguments.detections)
+        export(arguments.model, fp32 + ".part", score=arguments.score, detections=arguments.detections, proposals=PROPOSALS)
         os.rename(fp32 + ".part", fp32)
     if arguments.calibrate and not os.path.exists(int8):
         quantise(fp32, int8 + ".part", arguments.calibrate)

@@ -144,7 +144,7 @@ def detectors(arguments, model, name, calibration_scenes, calibrated_on):
     fp32 = os.path.join(folder, "fp32.onnx")
     int8 = os.path.join(folder, calibrated_on.replace(" ", "_") + ".int8.onnx")
     if not os.path.exists(fp32):
-        export(model, fp32, None, None)  # the model's own thresholds, as pantile detect has them
+        export(model, fp32)  # the model's own thresholds and caps, as pantile detect has them
     if not os.path.exists(int8):
         tiles = [tile for scene in calibration_scenes for tile in tiles_of(dump(arguments, model, scene))]
         quantise(fp32, int8, tiles[:CALIBRATION_TILES])
