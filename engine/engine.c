@@ -392,3 +392,8 @@ void pt_engine_paste_mask(const pt_detection *detection, int mask_size, pt_rect 
 {
     pt_paste(detection->mask, mask_size, box_of(detection), area, out);
 }
+
+void pt_engine_paste_bytes(const pt_detection *detection, int mask_size, pt_rect area, uint8_t *out)
+{
+    pt_paste_bytes(detection->mask, mask_size, box_of(detection), area, out);
+}

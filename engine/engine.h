@@ -139,6 +139,9 @@ pt_engine_caps pt_engine_last_caps(const pt_engine *engine);
  * `area` (any rectangle inside the image), row-major, area.w * area.h floats; 0 outside the pasted box. */
 pt_rect pt_engine_paste_area(const pt_detection *detection, int mask_size, int width, int height);
 void pt_engine_paste_mask(const pt_detection *detection, int mask_size, pt_rect area, float *out);
+/* The same in area.w * area.h bytes: probability p as floor(256 * p), 255 at most, so that 128 begins at one
+ * half. */
+void pt_engine_paste_bytes(const pt_detection *detection, int mask_size, pt_rect area, uint8_t *out);
 
 /* Reads and validates a model file without preparing it to run. Free with pt_model_summary_free. */
 pt_status pt_model_summary_read(const char *model_path, pt_model_summary **out);

@@ -98,6 +98,22 @@ static void requantise(const uint8_t *in, size_t count, pt_quant from, float inv
     }
 }
 
+static void mix_f32(const float *a, const float *b, float share, size_t count, float *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[i] = (1 - share) * a[i] + share * b[i];
+    }
+}
+
+static void mix_u8(const float *a, const float *b, float share, size_t count, uint8_t *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        float v = ((1 - share) * a[i] + share * b[i]) * 256;
+        v = v > 0 ? v : 0;
+        out[i] = (uint8_t)(v < 255 ? v : 255);
+    }
+}
+
 static void sigmoid(float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -113,6 +129,8 @@ static const pt_operator_kernels plain = {
     .quantise = quantise,
     .dequantise = dequantise,
     .requantise = requantise,
+    .mix_f32 = mix_f32,
+    .mix_u8 = mix_u8,
     .sigmoid = sigmoid,
 };
 

@@ -33,6 +33,10 @@ typedef struct pt_operator_kernels {
     void (*dequantise)(const uint8_t *in, size_t count, pt_quant quant, float *out);
     void (*requantise)(const uint8_t *in, size_t count, pt_quant from, float inverse, int zero, uint8_t *out);
 
+    /* v = (1 - share) * a + share * b, and the same as a byte: floor(256 * v) within 0 .. 255. */
+    void (*mix_f32)(const float *a, const float *b, float share, size_t count, float *out);
+    void (*mix_u8)(const float *a, const float *b, float share, size_t count, uint8_t *out);
+
     void (*sigmoid)(float *values, size_t count); /* in place; pt_sigmoid of exp.h */
 } pt_operator_kernels;
 

@@ -5,6 +5,8 @@
 #include "engine/kernels/exp.h"
 #include "engine/kernels/vec_exp.h"
 
+#include <string.h>
+
 static void image_u8(const uint8_t *rgb, size_t width, uint8_t *out)
 {
     size_t x = 0;
@@ -135,6 +137,37 @@ static void requantise(const uint8_t *in, size_t count, pt_quant from, float inv
     }
 }
 
+static void mix_f32(const float *a, const float *b, float share, size_t count, float *out)
+{
+    const vf of_a = vf_set(1 - share), of_b = vf_set(share);
+    size_t i = 0;
+    for (; i + VF_LANES <= count; i += VF_LANES) {
+        vf_store(out + i, vf_add(vf_mul(of_a, vf_load(a + i)), vf_mul(of_b, vf_load(b + i))));
+    }
+    if (i < count) {
+        int left = (int)(count - i);
+        vf v = vf_add(vf_mul(of_a, vf_load_n(a + i, left)), vf_mul(of_b, vf_load_n(b + i, left)));
+        vf_store_n(out + i, left, v);
+    }
+}
+
+static void mix_u8(const float *a, const float *b, float share, size_t count, uint8_t *out)
+{
+    const vf of_a = vf_set(1 - share), of_b = vf_set(share);
+    size_t i = 0;
+    for (; i + VF_LANES <= count; i += VF_LANES) {
+        vf v = vf_add(vf_mul(of_a, vf_load(a + i)), vf_mul(of_b, vf_load(b + i)));
+        vf_store_whole_bytes(out + i, vf_mul(v, vf_set(256)));
+    }
+    if (i < count) {
+        int left = (int)(count - i);
+        vf v = vf_add(vf_mul(of_a, vf_load_n(a + i, left)), vf_mul(of_b, vf_load_n(b + i, left)));
+        uint8_t all[VF_LANES];
+        vf_store_whole_bytes(all, vf_mul(v, vf_set(256)));
+        memcpy(out + i, all, (size_t)left);
+    }
+}
+
 static void sigmoid(float *values, size_t count)
 {
     size_t i = 0;
@@ -155,5 +188,7 @@ void VEC_NAME(pt_operator_kernels_fill)(pt_operator_kernels *kernels)
     kernels->quantise = quantise;
     kernels->dequantise = dequantise;
     kernels->requantise = requantise;
+    kernels->mix_f32 = mix_f32;
+    kernels->mix_u8 = mix_u8;
     kernels->sigmoid = sigmoid;
 }

@@ -136,6 +136,11 @@ static inline void vf_store_bytes_n(uint8_t *p, int n, vf v, int zero)
     memcpy(p, all, (size_t)n);
 }
 
+static inline void vf_store_whole_bytes(uint8_t *p, vf v)
+{
+    vf_store_bytes(p, _mm256_floor_ps(vf_min(vf_max(v, vf_set(0)), vf_set(255))), 0);
+}
+
 typedef struct vf_sums {
     __m256 low, high;
 } vf_sums;

@@ -135,6 +135,13 @@ static inline void vf_store_bytes_n(uint8_t *p, int n, vf v, int zero)
     _mm_mask_storeu_epi8(p, vf_first(n), vf_to_bytes(v, zero));
 }
 
+/* floor, within 0 .. 255. */
+static inline void vf_store_whole_bytes(uint8_t *p, vf v)
+{
+    v = vf_min(vf_max(v, vf_set(0)), vf_set(255));
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(v)));
+}
+
 /* Sixteen partial sums. */
 typedef struct vf_sums {
     __m512 all;

@@ -1,6 +1,13 @@
 #include "engine/ops/paste.h"
 
-#include <math.h>
+#include "engine/kernels/operators.h"
+
+#include <string.h>
+
+enum {
+    STRIP = 256, /* columns whose places are kept on the stack */
+    NONE = -2,   /* no row of the grid: those begin at -1 */
+};
 
 /* Truncation as torch's .to(int64), for coordinates that may be anything. */
 static int64_t whole(float v)
@@ -36,29 +43,112 @@ static void locate(int64_t at, int64_t size, int side, int *low, int *high, floa
     *high = (i < grid - 1 ? i + 1 : i) - 1;
 }
 
-static float cell(const float *mask, int side, int y, int x)
+static float cell(const float *row, int side, int x)
 {
-    return y >= 0 && y < side && x >= 0 && x < side ? mask[(size_t)y * (size_t)side + (size_t)x] : 0;
+    return x >= 0 && x < side ? row[x] : 0;
+}
+
+/* Columns that are pasted together, and the cells that each lies between. */
+typedef struct strip {
+    int64_t x; /* the first */
+    int count;
+    int low[STRIP], high[STRIP];
+    float fraction[STRIP];
+} strip;
+
+static void locate_columns(strip *s, pt_rect extent, int side, int64_t x, int64_t count)
+{
+    s->x = x;
+    s->count = (int)count;
+    for (int i = 0; i < s->count; i++) {
+        locate(x + i - extent.x, extent.w, side, &s->low[i], &s->high[i], &s->fraction[i]);
+    }
+}
+
+/* Row `y` of the grid at the strip's columns. Many rows of pixels lie between the same two of these. */
+static void stretch_row(const float *mask, int side, int y, const strip *s, float *out)
+{
+    if (y < 0 || y >= side) {
+        memset(out, 0, (size_t)s->count * sizeof *out);
+        return;
+    }
+    const float *row = mask + (size_t)y * (size_t)side;
+    for (int i = 0; i < s->count; i++) {
+        float lx = s->fraction[i];
+        out[i] = (1 - lx) * cell(row, side, s->low[i]) + lx * cell(row, side, s->high[i]);
+    }
+}
+
+/* Where pixels go: floats or bytes. */
+typedef struct target {
+    float *floats;
+    uint8_t *bytes;
+} target;
+
+static void clear(const target *to, int64_t at, int64_t count)
+{
+    if (to->floats) {
+        memset(to->floats + at, 0, (size_t)count * sizeof *to->floats);
+    } else {
+        memset(to->bytes + at, 0, (size_t)count);
+    }
+}
+
+/* The strip's part of the rows [y0, y1), which lie inside the extent. */
+static void paste_strip(const float *mask, int side, pt_rect extent, pt_rect area, const strip *s, int64_t y0,
+                        int64_t y1, const target *to)
+{
+    const pt_operator_kernels *kernels = pt_operator_kernels_best();
+    float rows[2][STRIP]; /* an even row of the grid lies in the first, an odd one in the second */
+    int held[2] = {NONE, NONE};
+    for (int64_t y = y0; y < y1; y++) {
+        int low, high;
+        float ly;
+        locate(y - extent.y, extent.h, side, &low, &high, &ly);
+        for (int grid = low; grid <= high; grid++) {
+            if (held[grid & 1] != grid) {
+                stretch_row(mask, side, grid, s, rows[grid & 1]);
+                held[grid & 1] = grid;
+            }
+        }
+        int64_t at = (y - area.y) * area.w + s->x - area.x;
+        const float *top = rows[low & 1], *bottom = rows[high & 1];
+        if (to->floats) {
+            kernels->mix_f32(top, bottom, ly, (size_t)s->count, to->floats + at);
+        } else {
+            kernels->mix_u8(top, bottom, ly, (size_t)s->count, to->bytes + at);
+        }
+    }
+}
+
+static void paste(const float *mask, int side, pt_box box, pt_rect area, const target *to)
+{
+    pt_rect extent = pt_paste_extent(box, side), inside = pt_rect_intersect(extent, area);
+    if (pt_rect_is_empty(inside)) {
+        clear(to, 0, area.w * area.h);
+        return;
+    }
+    int64_t above = inside.y - area.y, before = inside.x - area.x;
+    int64_t end = above + inside.h, after = area.w - before - inside.w;
+    clear(to, 0, above * area.w);
+    for (int64_t y = above; y < end; y++) {
+        clear(to, y * area.w, before);
+        clear(to, (y + 1) * area.w - after, after);
+    }
+    clear(to, end * area.w, (area.h - end) * area.w);
+    for (int64_t x = 0; x < inside.w; x += STRIP) {
+        strip s;
+        locate_columns(&s, extent, side, inside.x + x, inside.w - x < STRIP ? inside.w - x : STRIP);
+        paste_strip(mask, side, extent, area, &s, inside.y, inside.y + inside.h, to);
+    }
 }
 
 void pt_paste(const float *mask, int side, pt_box box, pt_rect area, float *out)
 {
-    pt_rect extent = pt_paste_extent(box, side);
-    for (int64_t y = area.y; y < area.y + area.h; y++) {
-        int y0, y1;
-        float ly;
-        locate(y - extent.y, extent.h, side, &y0, &y1, &ly);
-        for (int64_t x = area.x; x < area.x + area.w; x++) {
-            if (!pt_rect_contains_pixel(extent, x, y)) {
-                *out++ = 0;
-                continue;
-            }
-            int x0, x1;
-            float lx;
-            locate(x - extent.x, extent.w, side, &x0, &x1, &lx);
-            float top = (1 - lx) * cell(mask, side, y0, x0) + lx * cell(mask, side, y0, x1);
-            float bottom = (1 - lx) * cell(mask, side, y1, x0) + lx * cell(mask, side, y1, x1);
-            *out++ = (1 - ly) * top + ly * bottom;
-        }
-    }
+    paste(mask, side, box, area, &(target){.floats = out});
+}
+
+void pt_paste_bytes(const float *mask, int side, pt_box box, pt_rect area, uint8_t *out)
+{
+    paste(mask, side, box, area, &(target){.bytes = out});
 }

@@ -10,21 +10,37 @@ uint16_t pt_score_quantise(float score)
     return score >= 1 ? UINT16_MAX : (uint16_t)((double)score * UINT16_MAX + 0.5);
 }
 
+enum { BLOCK = 32 /* bytes looked at together: most lie far from any edge */ };
+
+/* The first byte at or after x that is set (or, for `set` false, is not); width when there is none. */
+static int64_t skip(const uint8_t *row, int64_t width, uint8_t threshold, bool set, int64_t x)
+{
+    const int wanted = set ? 0 : BLOCK;
+    for (; x + BLOCK <= width; x += BLOCK) {
+        int count = 0;
+        for (int i = 0; i < BLOCK; i++) {
+            count += row[x + i] >= threshold;
+        }
+        if (count != wanted) {
+            break;
+        }
+    }
+    while (x < width && (row[x] >= threshold) != set) {
+        x++;
+    }
+    return x;
+}
+
 /* The first run of set bytes at or after x: [*x0, *x1). False at the row's end. */
 static bool next_run(const uint8_t *row, int64_t width, uint8_t threshold, int64_t x, int64_t *x0,
                      int64_t *x1)
 {
-    while (x < width && row[x] < threshold) {
-        x++;
-    }
+    x = skip(row, width, threshold, true, x);
     if (x == width) {
         return false;
     }
     *x0 = x;
-    while (x < width && row[x] >= threshold) {
-        x++;
-    }
-    *x1 = x;
+    *x1 = skip(row, width, threshold, false, x);
     return true;
 }
 

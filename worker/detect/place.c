@@ -4,7 +4,6 @@
 
 void pt_placer_fini(pt_placer *placer)
 {
-    pt_free(placer->probabilities);
     pt_free(placer->bytes);
     memset(placer, 0, sizeof *placer);
 }
@@ -117,15 +116,8 @@ pt_status pt_place_detection(pt_placer *placer, const pt_window *window, const p
     }
     /* One pixel of zeros around, where the window has it: outlines at sub-pixel accuracy need both sides. */
     area = pt_rect_intersect(pt_rect_margin(area, 1), (pt_rect){0, 0, width, height});
-    size_t pixels = (size_t)pt_rect_area(area);
-    PT_TRY(pt_grow(&placer->probabilities, &placer->probability_capacity, pixels,
-                   sizeof *placer->probabilities));
     PT_TRY(reserve_bytes(placer, area));
-    pt_engine_paste_mask(detection, mask_size, area, placer->probabilities);
-    for (size_t i = 0; i < pixels; i++) {
-        int q = (int)(placer->probabilities[i] * 256.0f);
-        placer->bytes[i] = (uint8_t)(q > 255 ? 255 : q < 0 ? 0 : q);
-    }
+    pt_engine_paste_bytes(detection, mask_size, area, placer->bytes);
     area = pt_rect_shift(area, window->rect.x, window->rect.y);
     return append_instance(placer, window, area, PT_PROB_HALF, detection->class_id, detection->score, out);
 }

@@ -11,9 +11,8 @@
 
 typedef struct pt_placer {
     pt_rect scene; /* the whole scene, scene pixels */
-    float *probabilities;
     uint8_t *bytes;
-    size_t probability_capacity, byte_capacity;
+    size_t byte_capacity;
 } pt_placer;
 
 void pt_placer_fini(pt_placer *placer);

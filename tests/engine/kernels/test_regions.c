@@ -412,6 +412,68 @@ static void test_paste(void **state)
     assert_true(out[5 * W + 5] > 0 && out[6 * W + 6] == 0);
 }
 
+/* Pixel by pixel as torch's interpolation has it. */
+static float pasted(const float *mask, int side, pt_rect extent, int64_t px, int64_t py)
+{
+    float share[2];
+    int cells[2][2];
+    const int64_t at[2] = {px - extent.x, py - extent.y}, sizes[2] = {extent.w, extent.h};
+    if (!pt_rect_contains_pixel(extent, px, py)) {
+        return 0;
+    }
+    for (int axis = 0; axis < 2; axis++) {
+        float place = (float)(side + 2) / (float)sizes[axis] * ((float)at[axis] + .5f) - .5f;
+        place = place > 0 ? place : 0;
+        int i = (int)place < side + 1 ? (int)place : side + 1;
+        share[axis] = place - (float)i;
+        cells[axis][0] = i - 1;
+        cells[axis][1] = (i < side + 1 ? i + 1 : i) - 1;
+    }
+    float rows[2];
+    for (int r = 0; r < 2; r++) {
+        float v[2] = {0, 0};
+        for (int c = 0; c < 2; c++) {
+            int y = cells[1][r], x = cells[0][c];
+            v[c] = y >= 0 && y < side && x >= 0 && x < side ? mask[y * side + x] : 0;
+        }
+        rows[r] = (1 - share[0]) * v[0] + share[0] * v[1];
+    }
+    return (1 - share[1]) * rows[0] + share[1] * rows[1];
+}
+
+static void test_paste_exactly(void **state)
+{
+    (void)state;
+    randoms r = {60};
+    for (int round = 0; round < 150; round++) {
+        int side = random_int(&r, 1, 30);
+        float mask[900];
+        random_fill(&r, mask, 900, 0, 1);
+        for (int i = 0; i < 900; i += 3) {
+            mask[i] = (float)(i % 2); /* sharp edges, and exactly 1 */
+        }
+        pt_box box = random_box(&r, round % 3 ? 100 : 500);
+        pt_rect extent = pt_paste_extent(box, side);
+        pt_rect area = {extent.x - random_int(&r, -9, 9), extent.y - random_int(&r, -9, 9),
+                        random_int(&r, 1, 20) + extent.w / random_int(&r, 1, 2), random_int(&r, 1, 150)};
+        size_t pixels = (size_t)pt_rect_area(area);
+        float *out = calloc(pixels, sizeof *out);
+        uint8_t *bytes = malloc(pixels);
+        assert_true(out && bytes);
+        memset(bytes, 77, pixels);
+        pt_paste(mask, side, box, area, out);
+        pt_paste_bytes(mask, side, box, area, bytes);
+        for (size_t i = 0; i < pixels; i++) {
+            int64_t x = area.x + (int64_t)i % area.w, y = area.y + (int64_t)i / area.w;
+            float wanted = pasted(mask, side, extent, x, y);
+            assert_true(out[i] == wanted);
+            assert_int_equal(bytes[i], wanted * 256 < 255 ? (int)(wanted * 256) : 255);
+        }
+        free(out);
+        free(bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,7 +481,7 @@ int main(void)
         cmocka_unit_test(test_rpn),         cmocka_unit_test(test_rpn_failures),
         cmocka_unit_test(test_select),      cmocka_unit_test(test_select_ties_and_failures),
         cmocka_unit_test(test_mask_logits), cmocka_unit_test(test_paste_extent),
-        cmocka_unit_test(test_paste),
+        cmocka_unit_test(test_paste),       cmocka_unit_test(test_paste_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -151,6 +151,14 @@ static void check_conversions(pt_isa isa, randoms *r)
     plain.dequantise(bytes, n, quant, x);
     fast.dequantise(bytes, n, quant, y);
     assert_same(x, y, n);
+    float share = random_float(r, 0, 1), *other = odd_floats(r, n);
+    plain.mix_f32(in, other, share, n, x);
+    fast.mix_f32(in, other, share, n, y);
+    assert_same(x, y, n);
+    plain.mix_u8(in, other, share / 256, n, a);
+    fast.mix_u8(in, other, share / 256, n, b);
+    assert_memory_equal(a, b, n);
+    free(other);
     memcpy(x, in, n * sizeof *x);
     memcpy(y, in, n * sizeof *y);
     plain.sigmoid(x, n);
