@@ -61,22 +61,38 @@ static void check_layer(randoms *r, pt_backend *backend, conv_case *c)
     backend->ops->conv_free(backend, conv);
 }
 
+enum { MAX_BACKENDS = 4 };
+
+static size_t open_all(int threads, pt_backend *backends[MAX_BACKENDS])
+{
+    size_t count = 0;
+    for (const char *const *name = pt_backend_names(); *name; name++) {
+        assert_true(count < MAX_BACKENDS);
+        backends[count++] = open_backend(*name, threads);
+    }
+    return count;
+}
+
 static void test_layers(void **state)
 {
     (void)state;
-    for (const char *const *name = pt_backend_names(); *name; name++) {
-        pt_backend *backend = open_backend(*name, 2);
-        randoms r = {10};
-        for (int round = 0; round < 30 * CASE_KINDS * ELEMS; round++) {
-            const pt_elem *elem = elems[round / CASE_KINDS % ELEMS];
-            conv_case c;
-            if (case_make(&r, (case_kind)(round % CASE_KINDS), elem[0], elem[1], &c)) {
-                check_layer(&r, backend, &c);
-                case_free(&c);
-            }
+    pt_backend *backends[MAX_BACKENDS];
+    size_t count = open_all(2, backends);
+    randoms r = {10};
+    for (int round = 0; round < 16 * CASE_KINDS * ELEMS; round++) {
+        const pt_elem *elem = elems[round / CASE_KINDS % ELEMS];
+        conv_case c;
+        if (!case_make(&r, (case_kind)(round % CASE_KINDS), elem[0], elem[1], &c)) {
+            continue;
         }
-        pt_backend_close(&backend);
-        assert_null(backend);
+        for (size_t b = 0; b < count; b++) {
+            check_layer(&r, backends[b], &c);
+        }
+        case_free(&c);
+    }
+    for (size_t b = 0; b < count; b++) {
+        pt_backend_close(&backends[b]);
+        assert_null(backends[b]);
     }
 }
 
@@ -136,25 +152,23 @@ static void test_threads_give_the_same_bytes(void **state)
                   {8, 8, 5, 2, 2, 61, 47},    {64, 64, 3, 1, 1, 20, 20}, {32, 32, 3, 1, 32, 40, 47},
                   {200, 290, 1, 1, 1, 1, 300}};
     randoms r = {11};
-    for (const char *const *name = pt_backend_names(); *name; name++) {
-        for (size_t k = 0; k < sizeof layers / sizeof *layers; k++) {
-            for (int e = 0; e < ELEMS; e++) {
-                pt_conv_spec s = {.in_channels = layers[k].in,
-                                  .out_channels = layers[k].out,
-                                  .kernel_h = layers[k].kernel,
-                                  .kernel_w = layers[k].kernel,
-                                  .stride = layers[k].stride,
-                                  .pad = layers[k].kernel / 2,
-                                  .groups = layers[k].groups,
-                                  .activation = PT_ACT_RELU,
-                                  .in_elem = elems[e][0],
-                                  .out_elem = elems[e][1]};
-                conv_case c;
-                case_make_of(&r, &s, 2, layers[k].h, layers[k].w, &c);
-                check_threads(*name, &c);
-                case_free(&c);
-            }
+    for (size_t k = 0; k < ELEMS * sizeof layers / sizeof *layers; k++) {
+        pt_conv_spec s = {.in_channels = layers[k / ELEMS].in,
+                          .out_channels = layers[k / ELEMS].out,
+                          .kernel_h = layers[k / ELEMS].kernel,
+                          .kernel_w = layers[k / ELEMS].kernel,
+                          .stride = layers[k / ELEMS].stride,
+                          .pad = layers[k / ELEMS].kernel / 2,
+                          .groups = layers[k / ELEMS].groups,
+                          .activation = PT_ACT_RELU,
+                          .in_elem = elems[k % ELEMS][0],
+                          .out_elem = elems[k % ELEMS][1]};
+        conv_case c;
+        case_make_of(&r, &s, 2, layers[k / ELEMS].h, layers[k / ELEMS].w, &c);
+        for (const char *const *name = pt_backend_names(); *name; name++) {
+            check_threads(*name, &c);
         }
+        case_free(&c);
     }
 }
 
