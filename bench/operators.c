@@ -10,6 +10,7 @@
 #include "engine/ops/detections.h"
 #include "engine/ops/maps.h"
 #include "engine/ops/mask_logits.h"
+#include "engine/ops/paste.h"
 #include "engine/ops/roi_align.h"
 #include "engine/ops/rpn.h"
 #include "tiling/base/alloc.h"
@@ -349,6 +350,39 @@ static void time_mask_logits(bench *b, int channels, pt_elem elem)
     pt_free(out.data);
 }
 
+/* The detections' masks over the pixels that they cover, one thread: as a worker does it. */
+static void time_paste(bench *b)
+{
+    pt_map masks = random_map(b, PT_F32, DETECTIONS, 28, 28, 1);
+    uint8_t *bytes = pt_alloc((size_t)TILE * TILE, 1);
+    if (!bytes) {
+        leave("out of memory");
+    }
+    row *r = new_row(b, "100 masks pasted into bytes");
+    for (int i = 0; i < b->rounds; i++) {
+        double start = now();
+        r->hash = 0;
+        for (int d = 0; d < DETECTIONS; d++) {
+            pt_rect area = pt_rect_intersect(pt_paste_extent(b->objects[d], 28), (pt_rect){0, 0, TILE, TILE});
+            pt_paste_bytes(pt_map_f32(&masks) + (size_t)d * 28 * 28, 28, b->objects[d], area, bytes);
+            r->hash += bytes[pt_rect_area(area) / 2];
+        }
+        note_time(r, start);
+    }
+    pt_free(bytes);
+    pt_free(masks.data);
+}
+
+/* A task of some microseconds, as those of a small layer. */
+static void busy(void *context, size_t task, int worker)
+{
+    volatile float *lanes = context;
+    (void)task;
+    for (int i = 0; i < 2000; i++) {
+        lanes[64 * worker] = lanes[64 * worker] * .5f + 1;
+    }
+}
+
 static void nothing(void *context, size_t task, int worker)
 {
     (void)context, (void)task, (void)worker;
@@ -356,15 +390,23 @@ static void nothing(void *context, size_t task, int worker)
 
 static void time_pool(bench *b)
 {
-    row *r = new_row(b, "1,000 x fork and join");
-    for (int i = 0; i < b->rounds; i++) {
-        double start = now();
-        for (int k = 0; k < 1000; k++) {
-            pt_pool_run(b->pool, (size_t)pt_pool_threads(b->pool), nothing, NULL);
-        }
-        note_time(r, start);
+    size_t threads = (size_t)pt_pool_threads(b->pool);
+    float *lanes = pt_calloc(threads, 64 * sizeof *lanes);
+    if (!lanes) {
+        leave("out of memory");
     }
-    row *s = new_row(b, "100,000 x a task");
+    row *one = new_row(b, "1,000 x a task"), *all = new_row(b, "1,000 x a task on every thread");
+    for (int i = 0; i < b->rounds; i++) {
+        for (int kind = 0; kind < 2; kind++) {
+            double start = now();
+            for (int k = 0; k < 1000; k++) {
+                pt_pool_run(b->pool, kind ? threads : 1, busy, lanes);
+            }
+            note_time(kind ? all : one, start);
+        }
+    }
+    pt_free(lanes);
+    row *s = new_row(b, "100,000 empty tasks");
     for (int i = 0; i < b->rounds; i++) {
         double start = now();
         pt_pool_run(b->pool, 100000, nothing, NULL);
@@ -388,6 +430,7 @@ static void run_all(bench *b, int threads)
     }
     time_select(b, 2);
     time_select(b, 91);
+    time_paste(b);
     time_pool(b);
     for (int l = 0; l < LEVELS; l++) {
         pt_free(b->answers[l].data);
