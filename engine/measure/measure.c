@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { ENOUGH_LAYER_CALLS = 5, NEW_SIZE_STEP = 64 };
 
@@ -83,6 +84,14 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Of the process. */
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static size_t calls_of_a_round(const feed *self)
 {
     return (self->count + (size_t)self->batch - 1) / (size_t)self->batch;
@@ -101,9 +110,11 @@ static pt_status time_calls(const pt_measure_options *o, feed *images, pt_measur
     for (size_t i = 0; i < each && status.code == PT_OK; i++) {
         status = infer(r->engine, images, &seconds[0]);
     }
+    double cpu = cpu_seconds();
     for (size_t i = 0; i < calls && status.code == PT_OK; i++) {
         status = infer(r->engine, images, &seconds[i]);
     }
+    cpu = cpu_seconds() - cpu;
     if (status.code == PT_OK) {
         qsort(seconds, calls, sizeof *seconds, compare);
         double ms = 1e3 / images->batch;
@@ -111,6 +122,7 @@ static pt_status time_calls(const pt_measure_options *o, feed *images, pt_measur
         r->ms_median = ms * (seconds[(calls - 1) / 2] + seconds[calls / 2]) / 2;
         r->ms_max = ms * seconds[calls - 1];
         r->tiles = calls * (size_t)images->batch;
+        r->cpu_ms = 1e3 * cpu / (double)r->tiles;
     }
     pt_free(seconds);
     return status;

@@ -46,6 +46,7 @@ typedef struct pt_measurement {
     size_t tiles;      /* timed */
     int batch;
     double ms_min, ms_median, ms_max;
+    double cpu_ms; /* of all threads, the mean: says more than the clock on a machine with much else to do */
     double mpx_per_s, gflop, gflops; /* the rates are those of the median */
     double share;                    /* of the peak: the layers' operations at peak rate / the median */
     double peak_gflops, peak_gops;   /* of floats and of bytes, all threads */
