@@ -7,14 +7,27 @@
 
 enum { MAX_THREADS = 1024 };
 
-/* The best first. */
-static const pt_backend_ops *const backends[] = {&pt_backend_native, &pt_backend_portable};
+/* The best first, and their names. */
+static const pt_backend_ops *const backends[] = {
+    &pt_backend_native,
+#ifdef PANTILE_ONEDNN
+    &pt_backend_onednn,
+#endif
+    &pt_backend_portable,
+};
 enum { BACKENDS = sizeof backends / sizeof *backends };
+
+static const char *const backend_names[BACKENDS + 1] = {
+    "native",
+#ifdef PANTILE_ONEDNN
+    "onednn",
+#endif
+    "portable",
+};
 
 const char *const *pt_backend_names(void)
 {
-    static const char *const names[BACKENDS + 1] = {"native", "portable"};
-    return names;
+    return backend_names;
 }
 
 static pt_status unknown(const char *name)

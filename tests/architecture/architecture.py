@@ -37,6 +37,7 @@ TABLE = {
     "engine/ops": ["tiling/base", "engine/kernels", "engine/backend"],
     "engine/backend": ["tiling/base", "engine/kernels"],
     "engine/backend/native": ["tiling/base", "engine/kernels", "engine/backend"],
+    "engine/backend/onednn": ["tiling/base", "engine/kernels", "engine/backend"],
     "engine/kernels": ["tiling/base"],
     "coordinator/protocol": ["tiling/base", "tiling/grid", "tiling/instance"],
     "coordinator/dispatch": ["tiling/base"],
@@ -68,7 +69,7 @@ PUBLIC = {
 LIBRARIES = [
     (r"(gdal|ogr_|cpl_|geos|proj|geodesic)", ["tiling/scene", "tiling/writer", "tiling/vectorise", "tiling/evaluate"]),
     (r"(cblas|openblas)", ["engine/*"]),
-    (r"(dnnl|oneapi/dnnl|omp\.h)", ["engine/backend"]),
+    (r"(dnnl|oneapi/dnnl|omp\.h)", ["engine/backend/onednn"]),
     (r"(zmq|czmq|sys/socket|netinet/|arpa/|protobuf-c)", ["coordinator/protocol"]),
     (r"mpi", ["coordinator/launch"]),
     (r"sqlite3", ["coordinator/ledger"]),
