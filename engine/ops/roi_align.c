@@ -1,5 +1,6 @@
 #include "engine/ops/roi_align.h"
 
+#include "engine/kernels/exp.h"
 #include "engine/kernels/regions.h"
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
@@ -12,16 +13,26 @@ enum {
     MOST_EACH = 8, /* regions of a task */
 };
 
+/* floor(log2(v)) of a positive number, without a call of libm's. */
+static int floor_log2(float v)
+{
+    return (int)(pt_bits_of_float(v) >> 23) - 127;
+}
+
 int pt_pyramid_level(const pt_pyramid *pyramid, pt_box box)
 {
-    float finest = -log2f(pyramid->scale[0]);
-    float coarsest = -log2f(pyramid->scale[pyramid->levels - 1]);
-    float side = sqrtf((box.x1 - box.x0) * (box.y1 - box.y0));
-    float level = floorf((float)pyramid->canonical_level + log2f(side / pyramid->canonical_size) + 1e-6f);
-    /* Written so that a box that is not a number lands on the finest level. */
-    level = level > truncf(finest) ? level : truncf(finest);
-    level = level < truncf(coarsest) ? level : truncf(coarsest);
-    return (int)level - (int)truncf(finest);
+    /* torchvision: floor(canonical level + log2(side / canonical size) + 1e-6) */
+    const float almost = 1.0000007f; /* 2^1e-6 */
+    int finest = floor_log2(1 / pyramid->scale[0]);
+    int coarsest = floor_log2(1 / pyramid->scale[pyramid->levels - 1]);
+    float share = sqrtf((box.x1 - box.x0) * (box.y1 - box.y0)) / pyramid->canonical_size * almost;
+    if (!(share > 0)) { /* not a number, too */
+        return 0;
+    }
+    int level = pyramid->canonical_level + floor_log2(share);
+    level = level > finest ? level : finest;
+    level = level < coarsest ? level : coarsest;
+    return level - finest;
 }
 
 /* The memory of one worker: two axes, then the taps of one output cell. */
