@@ -117,5 +117,5 @@ pt_conv_spec bench_layer_spec(const bench_layer *layer, bool int8)
                           .out_elem = elem,
                           .in = {1, 0},
                           .sum = {1, 0},
-                          .out = {1, 0}};
+                          .out = {6.0f / 255, 0}};
 }

@@ -5,14 +5,17 @@
 
 enum { LANES = 16, GROUP = 4 };
 
-void pt_u8_finish_limits(pt_u8_finish *finish)
+void pt_u8_finish_limits(pt_u8_finish *finish, float largest)
 {
-    finish->low = finish->activation == PT_ACT_NONE ? (float)-finish->zero : 0.0f;
-    finish->high = (float)(255 - finish->zero);
-    float six = 6.0f * finish->inverse;
-    if (finish->activation == PT_ACT_RELU6 && six < finish->high) {
+    const float byte_low = (float)-finish->zero, byte_high = (float)(255 - finish->zero);
+    finish->low = finish->activation == PT_ACT_NONE ? byte_low : 0.0f;
+    finish->high = byte_high;
+    const float six = 6.0f * finish->inverse;
+    if (finish->activation == PT_ACT_RELU6 && rintf(six) < byte_high) {
         finish->high = six;
     }
+    bool converts = largest * finish->inverse < 0x1p30f; /* false for NaN */
+    finish->saturates = converts && finish->low == byte_low && finish->high == byte_high;
 }
 
 static int place(int vectors, pt_elem out_elem, int c)
@@ -24,13 +27,11 @@ static int place(int vectors, pt_elem out_elem, int c)
 static void sum_pixel(const pt_u8_tile *tile, int channels, const uint8_t *in, int32_t *sums)
 {
     const int8_t *weights = tile->weights;
-    for (int r = 0; r < tile->run_count; r++) {
-        const uint8_t *x = in + tile->runs[r];
-        for (int s = 0; s < tile->steps; s++, x += GROUP, weights += GROUP * channels) {
-            for (int c = 0; c < channels; c++) {
-                const int8_t *w = weights + GROUP * c;
-                sums[c] += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
-            }
+    for (int s = 0; s < tile->steps; s++, weights += GROUP * channels) {
+        const uint8_t *x = in + tile->offsets[s];
+        for (int c = 0; c < channels; c++) {
+            const int8_t *w = weights + GROUP * c;
+            sums[c] += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
         }
     }
 }
@@ -58,8 +59,9 @@ static float activate(float y, pt_activation activation)
     return y;
 }
 
-static void finish_f32(const pt_u8_finish *finish, const pt_u8_output *o, int channels)
+static void finish_f32(const pt_u8_tile *o, int channels)
 {
+    const pt_u8_finish *finish = o->finish;
     for (int p = 0; p < o->pixels; p++) {
         float *out = (float *)o->out + p * o->out_step;
         const float *summand = finish->add ? (const float *)o->summand + o->summand_at[p] : NULL;
@@ -73,8 +75,9 @@ static void finish_f32(const pt_u8_finish *finish, const pt_u8_output *o, int ch
     }
 }
 
-static void finish_u8(const pt_u8_finish *finish, const pt_u8_output *o, int channels)
+static void finish_u8(const pt_u8_tile *o, int channels)
 {
+    const pt_u8_finish *finish = o->finish;
     for (int p = 0; p < o->pixels; p++) {
         uint8_t *out = (uint8_t *)o->out + p * o->out_step;
         const uint8_t *summand = finish->add ? (const uint8_t *)o->summand + o->summand_at[p] : NULL;
@@ -91,12 +94,16 @@ static void finish_u8(const pt_u8_finish *finish, const pt_u8_output *o, int cha
     }
 }
 
-static void finish_tile(const pt_u8_finish *finish, const pt_u8_output *output, int vectors)
+static void run(const pt_u8_tile *tile, int vectors)
 {
-    if (finish->out_elem == PT_U8) {
-        finish_u8(finish, output, LANES * vectors);
+    sum(tile, vectors);
+    if (tile->unfinished) {
+        return;
+    }
+    if (tile->finish->out_elem == PT_U8) {
+        finish_u8(tile, LANES * vectors);
     } else {
-        finish_f32(finish, output, LANES * vectors);
+        finish_f32(tile, LANES * vectors);
     }
 }
 
@@ -107,8 +114,7 @@ static const pt_u8_kernels plain = {
     .max_pixels = {PT_U8_MAX_PIXELS},
     .group = GROUP,
     .place = place,
-    .sum = sum,
-    .finish = finish_tile,
+    .run = run,
 };
 
 const pt_u8_kernels *pt_u8_kernels_for(pt_isa isa)

@@ -38,25 +38,20 @@ static inline __attribute__((always_inline)) void sum_tile(const pt_u8_tile *til
     }
     ptrdiff_t step = tile->step;
     const int16_t *weights = tile->weights;
-    for (int r = 0; r < tile->run_count; r++) {
-        const int16_t *a = (const int16_t *)tile->in + tile->runs[r], *b = a + 3 * step;
-        for (int s = 0; s < tile->steps; s++) {
-            __m256i w[2];
+    for (int s = 0; s < tile->steps; s++, weights += 16 * V) {
+        const int16_t *a = (const int16_t *)tile->in + tile->offsets[s], *b = a + 3 * step;
+        __m256i w[2];
+        UNROLL for (int v = 0; v < V; v++)
+        {
+            w[v] = _mm256_load_si256((const __m256i *)(weights + 16 * v));
+        }
+        UNROLL for (int p = 0; p < P; p++)
+        {
+            __m256i x = broadcast((p < 3 ? a : b) + p % 3 * step);
             UNROLL for (int v = 0; v < V; v++)
             {
-                w[v] = _mm256_load_si256((const __m256i *)(weights + 16 * v));
+                sums[p][v] = _mm256_add_epi32(sums[p][v], _mm256_madd_epi16(x, w[v]));
             }
-            UNROLL for (int p = 0; p < P; p++)
-            {
-                __m256i x = broadcast((p < 3 ? a : b) + p % 3 * step);
-                UNROLL for (int v = 0; v < V; v++)
-                {
-                    sums[p][v] = _mm256_add_epi32(sums[p][v], _mm256_madd_epi16(x, w[v]));
-                }
-            }
-            a += GROUP;
-            b += GROUP;
-            weights += 16 * V;
         }
     }
     UNROLL for (int p = 0; p < P; p++)
@@ -81,19 +76,15 @@ typedef void sum_function(const pt_u8_tile *tile);
 #define NAMES(V) sum_1x##V, sum_2x##V, sum_3x##V, sum_4x##V, sum_5x##V, sum_6x##V
 static sum_function *const sums_of[2][PIXELS] = {{NAMES(1)}, {NAMES(2)}};
 
-static void sum(const pt_u8_tile *tile, int vectors)
-{
-    sums_of[vectors - 1][tile->pixels - 1](tile);
-}
-
-static inline __m256 scaled(const pt_u8_output *o, const int32_t *sums, int at)
+static inline __m256 scaled(const pt_u8_tile *o, const int32_t *sums, int at)
 {
     return _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_load_si256((const __m256i *)(sums + at))),
                            _mm256_loadu_ps(o->multiplier + at), _mm256_loadu_ps(o->bias + at));
 }
 
-static void finish_u8(const pt_u8_finish *finish, const pt_u8_output *o, int vectors)
+static void finish_u8(const pt_u8_tile *o, int vectors)
 {
+    const pt_u8_finish *finish = o->finish;
     __m256 inverse = _mm256_set1_ps(finish->inverse), sum_scale = _mm256_set1_ps(finish->sum.scale);
     __m256 low = _mm256_set1_ps(finish->low), high = _mm256_set1_ps(finish->high);
     __m256i zero = _mm256_set1_epi32(finish->zero), sum_zero = _mm256_set1_epi32(finish->sum.zero);
@@ -120,8 +111,9 @@ static void finish_u8(const pt_u8_finish *finish, const pt_u8_output *o, int vec
     }
 }
 
-static void finish_f32(const pt_u8_finish *finish, const pt_u8_output *o, int vectors)
+static void finish_f32(const pt_u8_tile *o, int vectors)
 {
+    const pt_u8_finish *finish = o->finish;
     __m256 low = _mm256_set1_ps(finish->activation == PT_ACT_NONE ? -__builtin_inff() : 0.0f);
     __m256 high = _mm256_set1_ps(finish->activation == PT_ACT_RELU6 ? 6.0f : __builtin_inff());
     for (int p = 0; p < o->pixels; p++) {
@@ -141,12 +133,16 @@ static void finish_f32(const pt_u8_finish *finish, const pt_u8_output *o, int ve
     }
 }
 
-static void finish_tile(const pt_u8_finish *finish, const pt_u8_output *output, int vectors)
+static void run(const pt_u8_tile *tile, int vectors)
 {
-    if (finish->out_elem == PT_U8) {
-        finish_u8(finish, output, vectors);
+    sums_of[vectors - 1][tile->pixels - 1](tile);
+    if (tile->unfinished) {
+        return;
+    }
+    if (tile->finish->out_elem == PT_U8) {
+        finish_u8(tile, vectors);
     } else {
-        finish_f32(finish, output, vectors);
+        finish_f32(tile, vectors);
     }
 }
 
@@ -158,6 +154,5 @@ const pt_u8_kernels pt_u8_kernels_avx2 = {
     .group = GROUP,
     .wide = true,
     .place = place,
-    .sum = sum,
-    .finish = finish_tile,
+    .run = run,
 };

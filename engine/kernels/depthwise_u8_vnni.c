@@ -12,7 +12,7 @@ enum { BLOCK = 64, ROW_BYTES = 2 * 4 * BLOCK };
 
 static int place(int c)
 {
-    return pt_vnni_place(c);
+    return pt_vnni_place(4, c);
 }
 
 /* Per row: four vectors of (w0, w1, w2, 0), four of (0, w0, w1, w2). */
@@ -72,12 +72,28 @@ static inline __attribute__((always_inline)) void sum_six(const uint8_t *const r
     }
 }
 
+static inline __attribute__((always_inline)) __m512i bytes(const pt_u8_depthwise *layer,
+                                                           const pt_vnni_limits *l, int first,
+                                                           const __m512i sums[4], const bool saturates)
+{
+    __m512i q[4];
+    PT_UNROLL for (int v = 0; v < 4; v++)
+    {
+        __m512 y =
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[v]), _mm512_loadu_ps(layer->multiplier + first + 16 * v),
+                            _mm512_loadu_ps(layer->bias + first + 16 * v));
+        q[v] = pt_vnni_rounded(l, y, saturates);
+    }
+    return pt_vnni_pack(l, q, 4);
+}
+
 static inline __attribute__((always_inline)) void block_row(const pt_u8_depthwise *layer,
                                                             const uint8_t *const rows[3], int block,
-                                                            int pixels, const int stride, uint8_t *out)
+                                                            int pixels, const int stride,
+                                                            const bool saturates, uint8_t *out)
 {
     const int step = stride == 1 ? 4 : 2;
-    pt_vnni_limits l = pt_vnni_limits_of(&layer->finish, _mm512_set1_epi16((short)layer->finish.zero));
+    pt_vnni_limits l = pt_vnni_limits_of(&layer->finish);
     ptrdiff_t channels = layer->channels;
     int first = BLOCK * block, left = layer->channels - first;
     __mmask64 mask = left < BLOCK ? ((__mmask64)1 << left) - 1 : ~(__mmask64)0;
@@ -95,15 +111,8 @@ static inline __attribute__((always_inline)) void block_row(const pt_u8_depthwis
         sum_six(rows, p * stride * channels + first, channels, weights, stride, sums);
         PT_UNROLL for (int i = 0; i < step; i++)
         {
-            __m512 y[4];
-            PT_UNROLL for (int v = 0; v < 4; v++)
-            {
-                y[v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[i][v]),
-                                       _mm512_loadu_ps(layer->multiplier + first + 16 * v),
-                                       _mm512_loadu_ps(layer->bias + first + 16 * v));
-            }
             uint8_t *to = out + (p + i) * channels + first;
-            __m512i q = pt_vnni_pack(&l, y);
+            __m512i q = bytes(layer, &l, first, sums[i], saturates);
             if (left >= BLOCK) {
                 _mm512_storeu_si512(to, q);
             } else {
@@ -116,10 +125,14 @@ static inline __attribute__((always_inline)) void block_row(const pt_u8_depthwis
 static void row(const pt_u8_depthwise *layer, const uint8_t *const rows[3], int pixels, uint8_t *out)
 {
     for (int block = 0; BLOCK * block < layer->channels; block++) {
-        if (layer->stride == 1) {
-            block_row(layer, rows, block, pixels, 1, out);
+        if (layer->stride == 1 && layer->finish.saturates) {
+            block_row(layer, rows, block, pixels, 1, true, out);
+        } else if (layer->stride == 1) {
+            block_row(layer, rows, block, pixels, 1, false, out);
+        } else if (layer->finish.saturates) {
+            block_row(layer, rows, block, pixels, 2, true, out);
         } else {
-            block_row(layer, rows, block, pixels, 2, out);
+            block_row(layer, rows, block, pixels, 2, false, out);
         }
     }
 }

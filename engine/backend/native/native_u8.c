@@ -5,7 +5,32 @@
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
 
+#include <math.h>
 #include <string.h>
+
+pt_u8_finish pt_u8_finish_of(const pt_conv_spec *spec, const pt_conv_weights *weights)
+{
+    size_t each =
+        (size_t)(spec->in_channels / spec->groups) * (size_t)spec->kernel_h * (size_t)spec->kernel_w;
+    float largest = 0;
+    for (int o = 0; o < spec->out_channels; o++) {
+        float sum = 0;
+        for (size_t i = 0; i < each; i++) {
+            sum += fabsf((float)weights->s8[(size_t)o * each + i]);
+        }
+        largest = fmaxf(largest, 255 * sum * spec->in.scale * weights->scale[o] + fabsf(weights->bias[o]));
+    }
+    pt_u8_finish finish = {
+        .out_elem = spec->out_elem,
+        .activation = spec->activation,
+        .add = spec->add != PT_ADD_NONE,
+        .sum = spec->sum,
+        .zero = spec->out.zero,
+        .inverse = 1.0f / spec->out.scale,
+    };
+    pt_u8_finish_limits(&finish, largest + (finish.add ? 255 * spec->sum.scale : 0));
+    return finish;
+}
 
 static void dense_free(pt_conv *conv)
 {
@@ -75,7 +100,7 @@ static pt_status cut(pt_u8_dense *dense)
         dense->block_count = cut_group(dense, g, dense->block_count);
     }
     size_t weights = 0, constants = 0;
-    size_t steps = (size_t)dense->run_count * (size_t)dense->steps;
+    size_t steps = (size_t)dense->run_count * (size_t)dense->run_steps;
     for (int i = 0; i < dense->block_count; i++) {
         pt_u8_block *block = &dense->blocks[i];
         block->weights = weights;
@@ -110,7 +135,7 @@ static int32_t pack_channel(const pt_u8_dense *dense, const pt_u8_block *block, 
     int32_t sum = 0;
     for (int r = 0; r < dense->run_count; r++) {
         for (int k = 0; k < length; k++) {
-            size_t step = (size_t)r * (size_t)dense->steps + (size_t)k / group;
+            size_t step = (size_t)r * (size_t)dense->run_steps + (size_t)k / group;
             size_t to = (step * lanes + (size_t)at) * group + (size_t)k % group;
             int8_t w = from[(size_t)r * (size_t)length + (size_t)k];
             if (kernels->wide) {
@@ -140,30 +165,15 @@ static void pack(pt_u8_dense *dense, const pt_conv_weights *weights)
     }
 }
 
-pt_u8_finish pt_u8_finish_of(const pt_conv_spec *spec)
-{
-    pt_u8_finish finish = {
-        .out_elem = spec->out_elem,
-        .activation = spec->activation,
-        .add = spec->add != PT_ADD_NONE,
-        .sum = spec->sum,
-        .zero = spec->out.zero,
-        .inverse = 1.0f / spec->out.scale,
-    };
-    pt_u8_finish_limits(&finish);
-    return finish;
-}
-
 /* Rows of a kernel that reads all channels are runs; those of a group lie apart, so each tap is one. */
 static void lay_out(pt_u8_dense *dense)
 {
     const pt_conv_spec *s = &dense->base.spec;
     int length = s->in_channels / s->groups * (s->groups == 1 ? s->kernel_w : 1);
     dense->run_count = s->groups == 1 ? s->kernel_h : s->kernel_h * s->kernel_w;
-    dense->steps = (length + dense->kernels->group - 1) / dense->kernels->group;
+    dense->run_steps = (length + dense->kernels->group - 1) / dense->kernels->group;
     dense->step_bytes =
         (size_t)(dense->kernels->group * dense->kernels->lanes) * (dense->kernels->wide ? 2 : 1);
-    dense->finish = pt_u8_finish_of(s);
 }
 
 pt_status pt_native_u8_dense_new(const pt_conv_spec *spec, pt_conv_weights *weights, pt_isa isa,
@@ -175,6 +185,7 @@ pt_status pt_native_u8_dense_new(const pt_conv_spec *spec, pt_conv_weights *weig
     }
     dense->base = (pt_conv){.ops = &dense_ops, .spec = *spec};
     dense->kernels = pt_u8_kernels_for(isa);
+    dense->finish = pt_u8_finish_of(spec, weights);
     lay_out(dense);
     pt_status status = cut(dense);
     if (status.code != PT_OK) {

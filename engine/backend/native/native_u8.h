@@ -12,7 +12,7 @@ pt_native_new pt_native_u8_dense_new; /* any stride and groups */
 pt_native_new pt_native_u8_depthwise_new;
 
 bool pt_native_u8_depthwise_suits(const pt_conv_spec *spec); /* 3x3 with one channel per group, to bytes */
-pt_u8_finish pt_u8_finish_of(const pt_conv_spec *spec);
+pt_u8_finish pt_u8_finish_of(const pt_conv_spec *spec, const pt_conv_weights *weights);
 
 /* Output channels that are computed together. */
 typedef struct pt_u8_block {
@@ -27,8 +27,8 @@ typedef struct pt_u8_dense {
     pt_conv base;
     const pt_u8_kernels *kernels;
     pt_u8_finish finish;
-    int run_count, steps; /* of a window; see conv_u8.h */
-    size_t step_bytes;    /* of packed weights: of one step of one vector */
+    int run_count, run_steps; /* of a window: runs of elements next to each other, and the steps of each */
+    size_t step_bytes;        /* of packed weights: of one step of one vector */
     int block_count;
     pt_u8_block *blocks;
     void *weights;

@@ -209,7 +209,7 @@ pt_status pt_native_u8_depthwise_new(const pt_conv_spec *spec, pt_conv_weights *
     self->kernels = pt_u8_depthwise_kernels_for(isa);
     self->layer.channels = spec->in_channels;
     self->layer.stride = spec->stride;
-    self->layer.finish = pt_u8_finish_of(spec);
+    self->layer.finish = pt_u8_finish_of(spec, weights);
     pt_status status = reserve_numbers(self);
     if (status.code != PT_OK) {
         depthwise_free(&self->base);

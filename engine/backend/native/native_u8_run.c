@@ -5,40 +5,23 @@
  * once for every tile of pixels. Where the window reaches beyond the map, or the kernels want 16-bit
  * elements, the task first copies what it reads; a 1x1 layer without either reads the map itself, and without
  * a stride sees it as one long row. */
-#include "engine/backend/native/native_u8.h"
+#include "engine/backend/native/native_u8_plan.h"
 
 #include "tiling/base/alloc.h"
 
 #include <string.h>
 
 enum {
-    INPUT_BYTES = 256 << 10, /* that a task reads: a quarter of an L2 cache of 1 MiB */
-    MAX_PIXELS = 512,        /* of a task */
-    MIN_PIXELS = 24,
-    MAX_COLUMNS = 128, /* of a task with more than one row */
-    MIN_COLUMNS = 8,
-    WANTED_TASKS = 64, /* for 16 threads with little waiting for the last */
-    /* Beyond so many steps the weights of a block and the input of a task do not fit the L2 cache together;
-     * the sums are then made in parts. */
-    LONG_RUN = 1024,
-    PART_STEPS = 512,
-    LONG_PIXELS = 128, /* of a task, and its blocks, whose sums wait from one part to the next */
-    LONG_BLOCKS = 4,
+    /* Weights that stay in the L1 cache while all of a part's blocks pass over one tile after the other. */
+    RESIDENT_BYTES = 16 << 10,
+    AHEAD_TILES = 2, /* of output that are fetched before they are written */
+    CACHE_LINE = 64,
 };
-
-typedef struct task_plan {
-    int images, h, w, oh, ow; /* as the tasks see them: a flat layer has one image of one row */
-    bool copy;
-    bool long_run;     /* the sum is made in parts */
-    int rows, columns; /* of a task */
-    int row_tasks, column_tasks, parts;
-    int part_blocks; /* blocks of a part, but the last's */
-} task_plan;
 
 typedef struct dense_job {
     const pt_u8_dense *dense;
     const pt_native *native;
-    task_plan plan;
+    pt_u8_plan plan;
     const pt_map *in, *summand;
     pt_map *out;
 } dense_job;
@@ -58,102 +41,10 @@ static int max(int a, int b)
     return a > b ? a : b;
 }
 
-/* Input rows or columns that `count` outputs read. */
-static int span(int count, int kernel, int stride)
-{
-    return (count - 1) * stride + kernel;
-}
-
-static size_t input_bytes(const pt_u8_dense *dense, const task_plan *plan, int rows, int columns)
-{
-    const pt_conv_spec *s = &dense->base.spec;
-    size_t channels = (size_t)(plan->long_run ? PART_STEPS * dense->kernels->group : s->in_channels);
-    return (size_t)span(rows, s->kernel_h, s->stride) * (size_t)span(columns, s->kernel_w, s->stride) *
-           channels * (dense->kernels->wide ? 2 : 1);
-}
-
-/* Rows are cut into equal columns, then as many rows taken as fit. */
-static void size_tasks(const pt_u8_dense *dense, task_plan *plan, int pixels)
-{
-    int most = plan->oh > 1 ? min(pixels, MAX_COLUMNS) : pixels;
-    int columns = divide_up(plan->ow, divide_up(plan->ow, most));
-    while (columns > MIN_COLUMNS && input_bytes(dense, plan, 1, columns) > INPUT_BYTES) {
-        columns = divide_up(columns, 2);
-    }
-    int rows = max(1, min(plan->oh, pixels / columns));
-    while (rows > 1 && input_bytes(dense, plan, rows, columns) > INPUT_BYTES) {
-        rows--;
-    }
-    plan->rows = divide_up(plan->oh, divide_up(plan->oh, rows));
-    plan->columns = columns;
-    plan->row_tasks = divide_up(plan->oh, plan->rows);
-    plan->column_tasks = divide_up(plan->ow, columns);
-}
-
-static bool must_copy(const pt_u8_dense *dense)
-{
-    return dense->base.spec.pad > 0 || dense->kernels->wide;
-}
-
-static bool is_long(const pt_u8_dense *dense)
-{
-    return dense->run_count == 1 && dense->steps > LONG_RUN && !must_copy(dense);
-}
-
-static task_plan make_plan(const pt_u8_dense *dense, int n, int h, int w)
-{
-    const pt_conv_spec *s = &dense->base.spec;
-    task_plan plan = {.images = n, .h = h, .w = w};
-    plan.copy = must_copy(dense);
-    if (s->kernel_h == 1 && s->kernel_w == 1 && s->stride == 1 && s->pad == 0 && s->add != PT_ADD_UPSAMPLED) {
-        plan.images = plan.h = 1;
-        plan.w = n * h * w;
-    }
-    plan.oh = pt_window_out(plan.h, s->kernel_h, s->stride, s->pad);
-    plan.ow = pt_window_out(plan.w, s->kernel_w, s->stride, s->pad);
-    plan.long_run = is_long(dense);
-    int pixels = plan.long_run ? LONG_PIXELS : MAX_PIXELS, places;
-    for (;; pixels /= 2) {
-        size_tasks(dense, &plan, pixels);
-        places = plan.images * plan.row_tasks * plan.column_tasks;
-        if (pixels / 2 < MIN_PIXELS || (int64_t)places * dense->block_count >= WANTED_TASKS) {
-            break;
-        }
-    }
-    int parts = min(dense->block_count, divide_up(WANTED_TASKS, max(places, 1)));
-    plan.part_blocks = divide_up(dense->block_count, parts);
-    if (plan.long_run) {
-        plan.part_blocks = min(plan.part_blocks, LONG_BLOCKS);
-    }
-    plan.parts = divide_up(dense->block_count, plan.part_blocks);
-    return plan;
-}
-
-/* The most of any task, whatever n is when the layer is run. Sums of whole tasks come after the copied input.
- */
-static size_t copy_bytes(const pt_u8_dense *dense, int h, int w)
-{
-    const pt_conv_spec *s = &dense->base.spec;
-    task_plan plan = {0};
-    if (!must_copy(dense)) {
-        return 0;
-    }
-    size_t image = input_bytes(dense, &plan, pt_window_out(h, s->kernel_h, s->stride, s->pad),
-                               pt_window_out(w, s->kernel_w, s->stride, s->pad));
-    size_t least = input_bytes(dense, &plan, 1, MIN_COLUMNS);
-    size_t most = least > INPUT_BYTES ? least : INPUT_BYTES;
-    bool flat = s->kernel_h == 1 && s->kernel_w == 1;
-    size_t bytes = (flat || image > most ? most : image) + PT_MAP_SLACK;
-    return bytes + PT_ALIGNMENT - bytes % PT_ALIGNMENT;
-}
-
 pt_status pt_u8_dense_reserve(const pt_conv *conv, pt_native *native, int n, int h, int w)
 {
     (void)n;
-    const pt_u8_dense *dense = (const pt_u8_dense *)conv;
-    size_t lanes = (size_t)(dense->kernels->lanes * dense->kernels->max_vectors);
-    size_t sums = is_long(dense) ? LONG_PIXELS * LONG_BLOCKS * lanes * sizeof(int32_t) : 0;
-    return pt_native_reserve_scratch(native, copy_bytes(dense, h, w) + sums);
+    return pt_native_reserve_scratch(native, pt_u8_scratch_bytes((const pt_u8_dense *)conv, h, w));
 }
 
 /* What one task reads and writes. */
@@ -162,13 +53,13 @@ typedef struct area {
     int first_block, end_block;
     const void *in;       /* the first output's window */
     ptrdiff_t row, pixel; /* input elements from one output row, pixel, to the next */
-    ptrdiff_t runs[PT_U8_MAX_TAPS];
-    int32_t *sums; /* of a long run */
+    int32_t *offsets;     /* of the window's steps */
+    unsigned char *space; /* the rest of the worker's scratch */
 } area;
 
 static area find_area(const dense_job *job, size_t task)
 {
-    const task_plan *plan = &job->plan;
+    const pt_u8_plan *plan = &job->plan;
     size_t column = task % (size_t)plan->column_tasks;
     size_t rest = task / (size_t)plan->column_tasks;
     size_t row = rest % (size_t)plan->row_tasks;
@@ -183,13 +74,20 @@ static area find_area(const dense_job *job, size_t task)
     return a;
 }
 
-/* Where a window's runs lie when input rows are `pitch` elements apart. */
-static void find_runs(const pt_u8_dense *dense, ptrdiff_t pitch, area *a)
+/* Where a window's steps lie when input rows are `pitch` elements apart. */
+static void find_offsets(const dense_job *job, ptrdiff_t pitch, area *a)
 {
+    const pt_u8_dense *dense = job->dense;
     const pt_conv_spec *s = &dense->base.spec;
+    int32_t *to = a->offsets;
+    int steps = job->plan.long_run ? PT_U8_PART_STEPS : dense->run_steps;
     for (int r = 0; r < dense->run_count; r++) {
-        a->runs[r] = s->groups == 1 ? r * pitch
-                                    : r / s->kernel_w * pitch + r % s->kernel_w * (ptrdiff_t)s->in_channels;
+        ptrdiff_t run = s->groups == 1
+                            ? r * pitch
+                            : r / s->kernel_w * pitch + r % s->kernel_w * (ptrdiff_t)s->in_channels;
+        for (int i = 0; i < steps; i++) {
+            *to++ = (int32_t)run + i * dense->kernels->group;
+        }
     }
     a->row = s->stride * pitch;
     a->pixel = (ptrdiff_t)s->stride * s->in_channels;
@@ -229,13 +127,15 @@ static void put_outside(const pt_conv_spec *s, size_t count, bool wide, void *to
 }
 
 /* Copies what the area's windows read, without gaps. */
-static void copy_input(const dense_job *job, void *to, area *a)
+static void copy_input(const dense_job *job, area *a)
 {
+    void *to = a->space;
     const pt_conv_spec *s = &job->dense->base.spec;
-    const task_plan *plan = &job->plan;
+    const pt_u8_plan *plan = &job->plan;
     bool wide = job->dense->kernels->wide;
     size_t channels = (size_t)s->in_channels;
-    int rows = span(a->rows, s->kernel_h, s->stride), columns = span(a->columns, s->kernel_w, s->stride);
+    int rows = pt_u8_span(a->rows, s->kernel_h, s->stride),
+        columns = pt_u8_span(a->columns, s->kernel_w, s->stride);
     int y0 = a->y * s->stride - s->pad, x0 = a->x * s->stride - s->pad;
     int left = min(columns, max(0, -x0)), inside = max(0, min(columns, plan->w - x0) - left);
     size_t pitch = (size_t)columns * channels;
@@ -253,17 +153,17 @@ static void copy_input(const dense_job *job, void *to, area *a)
         put_outside(s, (size_t)(columns - left - inside), wide, to, at + (size_t)(left + inside) * channels);
     }
     a->in = to;
-    find_runs(job->dense, (ptrdiff_t)pitch, a);
+    find_offsets(job, (ptrdiff_t)pitch, a);
 }
 
 static void point_at_input(const dense_job *job, area *a)
 {
     const pt_conv_spec *s = &job->dense->base.spec;
-    const task_plan *plan = &job->plan;
+    const pt_u8_plan *plan = &job->plan;
     size_t pitch = (size_t)plan->w * (size_t)s->in_channels;
     size_t row = (size_t)a->image * (size_t)plan->h + (size_t)(a->y * s->stride);
     a->in = pt_map_u8(job->in) + row * pitch + (size_t)(a->x * s->stride) * (size_t)s->in_channels;
-    find_runs(job->dense, (ptrdiff_t)pitch, a);
+    find_offsets(job, (ptrdiff_t)pitch, a);
 }
 
 /* Pixels [x, end) of row y of an area. */
@@ -271,66 +171,59 @@ typedef struct row_part {
     int y, x, end;
 } row_part;
 
-static void sum_tile(const dense_job *job, const area *a, const pt_u8_block *block, const row_part *p,
-                     int step, int steps, int32_t *sums)
+/* What of a tile is the same for all tiles of a block. */
+static pt_u8_tile start_block(const dense_job *job, const area *a, const pt_u8_block *block)
 {
     const pt_u8_dense *dense = job->dense;
-    size_t element = dense->kernels->wide ? 2 : 1;
-    ptrdiff_t at =
-        p->y * a->row + p->x * a->pixel + block->in_channel + (ptrdiff_t)step * dense->kernels->group;
-    pt_u8_tile tile = {
-        .in = (const char *)a->in + at * (ptrdiff_t)element,
+    return (pt_u8_tile){
         .step = a->pixel,
-        .runs = a->runs,
-        .run_count = dense->run_count,
-        .steps = steps,
-        .weights = (const char *)dense->weights + block->weights +
-                   (size_t)step * dense->step_bytes * (size_t)block->vectors,
-        .start = step == 0 ? dense->start + block->constants : NULL,
-        .sums = sums,
-        .pixels = p->end - p->x,
-    };
-    dense->kernels->sum(&tile, block->vectors);
-}
-
-/* Where an output pixel's summand begins, in elements of the summand's map. */
-static ptrdiff_t summand_at(const dense_job *job, const area *a, int y, int x)
-{
-    const pt_map *out = job->out, *sum = job->summand;
-    ptrdiff_t pixel;
-    if (job->dense->base.spec.add == PT_ADD_UPSAMPLED) {
-        int64_t sy = (int64_t)y * sum->h / out->h, sx = (int64_t)x * sum->w / out->w;
-        pixel = ((ptrdiff_t)a->image * sum->h + sy) * sum->w + sx;
-    } else {
-        pixel = ((ptrdiff_t)a->image * job->plan.oh + y) * job->plan.ow + x;
-    }
-    return pixel * out->c;
-}
-
-static void finish_tile(const dense_job *job, const area *a, const pt_u8_block *block, const row_part *p,
-                        const int32_t *sums)
-{
-    const pt_u8_dense *dense = job->dense;
-    size_t element = pt_elem_size(dense->base.spec.out_elem);
-    ptrdiff_t at[PT_U8_MAX_PIXELS];
-    int y = a->y + p->y, x = a->x + p->x, pixels = p->end - p->x;
-    for (int i = 0; job->summand && i < pixels; i++) {
-        at[i] = summand_at(job, a, y, x + i);
-    }
-    size_t pixel = ((size_t)a->image * (size_t)job->plan.oh + (size_t)y) * (size_t)job->plan.ow + (size_t)x;
-    size_t channel = (size_t)block->channel;
-    pt_u8_output output = {
-        .sums = sums,
+        .offsets = a->offsets,
+        .steps = dense->run_count * dense->run_steps,
+        .weights = (const char *)dense->weights + block->weights,
+        .start = dense->start + block->constants,
+        .finish = &dense->finish,
         .multiplier = dense->multiplier + block->constants,
         .bias = dense->bias + block->constants,
-        .out = (char *)job->out->data + (pixel * (size_t)job->out->c + channel) * element,
-        .summand = job->summand ? (const char *)job->summand->data + channel * element : NULL,
-        .summand_at = at,
         .out_step = job->out->c,
-        .pixels = pixels,
         .channels = block->channels,
     };
-    dense->kernels->finish(&dense->finish, &output, block->vectors);
+}
+
+/* Where a pixel of the smaller map begins, in elements. */
+static ptrdiff_t upsampled_at(const dense_job *job, const area *a, int y, int x)
+{
+    const pt_map *out = job->out, *sum = job->summand;
+    int64_t sy = (int64_t)y * sum->h / out->h, sx = (int64_t)x * sum->w / out->w;
+    return (ptrdiff_t)((((int64_t)a->image * sum->h + sy) * sum->w + sx) * sum->c);
+}
+
+/* Runs a tile from step `step` of the window on. */
+static void run_tile(const dense_job *job, const area *a, const pt_u8_block *block, const row_part *p,
+                     int step, pt_u8_tile *tile)
+{
+    const pt_u8_dense *dense = job->dense;
+    ptrdiff_t element = dense->kernels->wide ? 2 : 1, out_element = (ptrdiff_t)pt_elem_size(job->out->elem);
+    ptrdiff_t in =
+        p->y * a->row + p->x * a->pixel + block->in_channel + (ptrdiff_t)step * dense->kernels->group;
+    int y = a->y + p->y, x = a->x + p->x;
+    ptrdiff_t pixel = ((ptrdiff_t)a->image * job->plan.oh + y) * job->plan.ow + x;
+    ptrdiff_t at[PT_U8_MAX_PIXELS];
+    tile->in = (const char *)a->in + in * element;
+    tile->pixels = p->end - p->x;
+    tile->out = (char *)job->out->data + (pixel * job->out->c + block->channel) * out_element;
+    tile->summand_at = at;
+    if (dense->base.spec.add == PT_ADD_SAME) {
+        tile->summand = (const char *)job->summand->data + block->channel * out_element;
+        for (int i = 0; i < tile->pixels; i++) {
+            at[i] = (pixel + i) * job->out->c;
+        }
+    } else if (dense->base.spec.add == PT_ADD_UPSAMPLED) {
+        tile->summand = (const char *)job->summand->data + block->channel * out_element;
+        for (int i = 0; i < tile->pixels; i++) {
+            at[i] = upsampled_at(job, a, y, x + i);
+        }
+    }
+    dense->kernels->run(tile, block->vectors);
 }
 
 /* The i-th of `count` nearly equal tiles of a row of the area. */
@@ -341,35 +234,122 @@ static row_part tile_part(const area *a, int y, int i, int count)
                       .end = (int)((int64_t)a->columns * (i + 1) / count)};
 }
 
-static void run_block(const dense_job *job, const area *a, const pt_u8_block *block)
+/* How many tiles of a row; of blocks first to end, the one whose tiles are smallest counts. */
+static int count_tiles(const dense_job *job, const area *a, int first, int end)
 {
-    const pt_u8_dense *dense = job->dense;
-    int32_t sums[PT_U8_MAX_SUMS] __attribute__((aligned(PT_ALIGNMENT)));
-    int count = divide_up(a->columns, dense->kernels->max_pixels[block->vectors - 1]);
-    for (int y = 0; y < a->rows; y++) {
-        for (int i = 0; i < count; i++) {
-            row_part p = tile_part(a, y, i, count);
-            sum_tile(job, a, block, &p, 0, dense->steps, sums);
-            finish_tile(job, a, block, &p, sums);
+    int pixels = PT_U8_MAX_PIXELS;
+    for (int b = first; b < end; b++) {
+        pixels = min(pixels, job->dense->kernels->max_pixels[job->dense->blocks[b].vectors - 1]);
+    }
+    return divide_up(a->columns, pixels);
+}
+
+/* Brings `count` pieces of `bytes` bytes each, `step` bytes apart, into the cache. */
+static inline void fetch(const char *at, int count, size_t bytes, size_t step, bool write)
+{
+    if (step == bytes) {
+        bytes *= (size_t)count;
+        count = 1;
+    }
+    for (int i = 0; i < count; i++, at += step) {
+        for (size_t b = 0; b < bytes; b += CACHE_LINE) {
+            if (write) {
+                __builtin_prefetch(at + b, 1);
+            } else {
+                __builtin_prefetch(at + b, 0);
+            }
         }
     }
 }
 
-/* Makes the sums of a block in parts of the run; they wait in a->sums from one part to the next. */
-static void run_long_block(const dense_job *job, const area *a, const pt_u8_block *block, int step,
-                           int32_t *sums)
+/* The input of a tile that comes some pixels later, where tiles read the map itself: processors see no
+ * pattern in reads from several pixels in turn. */
+static void fetch_input(const dense_job *job, const area *a, const row_part *p, int step)
 {
     const pt_u8_dense *dense = job->dense;
-    int steps = min(PART_STEPS, dense->steps - step), lanes = dense->kernels->lanes * block->vectors;
-    int count = divide_up(a->columns, dense->kernels->max_pixels[block->vectors - 1]);
+    size_t bytes =
+        (size_t)(job->plan.long_run ? PT_U8_PART_STEPS : dense->run_steps) * (size_t)dense->kernels->group;
+    ptrdiff_t at = p->y * a->row + (p->x + job->plan.ahead) * a->pixel + step * dense->kernels->group;
+    fetch((const char *)a->in + at, p->end - p->x, bytes, (size_t)a->pixel, false);
+}
+
+/* Where the output of blocks from `block` on will be written, some tiles later. */
+static void fetch_output(const dense_job *job, const area *a, const row_part *p, const pt_u8_block *block,
+                         int channels)
+{
+    size_t element = pt_elem_size(job->out->elem), step = (size_t)job->out->c * element;
+    int count = p->end - p->x;
+    size_t row = (size_t)a->image * (size_t)job->plan.oh + (size_t)(a->y + p->y);
+    size_t pixel = row * (size_t)job->plan.ow + (size_t)(a->x + p->x + AHEAD_TILES * count);
+    const char *at = (const char *)job->out->data + pixel * step + (size_t)block->channel * element;
+    fetch(at, count, (size_t)channels * element, step, true);
+}
+
+/* All of a part's blocks over one tile after the other: input and output are passed once, from front to back.
+ */
+static void run_tiles(const dense_job *job, const area *a)
+{
+    const pt_u8_dense *dense = job->dense;
+    const pt_u8_block *first = &dense->blocks[a->first_block], *last = &dense->blocks[a->end_block - 1];
+    int32_t sums[PT_U8_MAX_SUMS] __attribute__((aligned(PT_ALIGNMENT)));
+    int count = count_tiles(job, a, a->first_block, a->end_block);
     for (int y = 0; y < a->rows; y++) {
         for (int i = 0; i < count; i++) {
             row_part p = tile_part(a, y, i, count);
-            int32_t *tile = sums + (size_t)(y * a->columns + p.x) * (size_t)lanes;
-            sum_tile(job, a, block, &p, step, steps, tile);
-            if (step + steps == dense->steps) {
-                finish_tile(job, a, block, &p, tile);
+            if (!job->plan.copy) {
+                fetch_input(job, a, &p, 0);
             }
+            fetch_output(job, a, &p, first, last->channel + last->channels - first->channel);
+            for (const pt_u8_block *block = first; block <= last; block++) {
+                pt_u8_tile tile = start_block(job, a, block);
+                tile.sums = sums;
+                run_tile(job, a, block, &p, 0, &tile);
+            }
+        }
+    }
+}
+
+/* All tiles for one block after the other, whose weights together do not fit the L1 cache. */
+static void run_block(const dense_job *job, const area *a, const pt_u8_block *block, bool first)
+{
+    const pt_u8_dense *dense = job->dense;
+    int32_t sums[PT_U8_MAX_SUMS] __attribute__((aligned(PT_ALIGNMENT)));
+    int count = divide_up(a->columns, dense->kernels->max_pixels[block->vectors - 1]);
+    pt_u8_tile tile = start_block(job, a, block);
+    tile.sums = sums;
+    for (int y = 0; y < a->rows; y++) {
+        for (int i = 0; i < count; i++) {
+            row_part p = tile_part(a, y, i, count);
+            if (first && !job->plan.copy) {
+                fetch_input(job, a, &p, 0);
+            }
+            fetch_output(job, a, &p, block, block->channels);
+            run_tile(job, a, block, &p, 0, &tile);
+        }
+    }
+}
+
+/* Makes the sums of a block in parts of the run; they wait in `sums` from one part to the next. */
+static void run_long_block(const dense_job *job, const area *a, const pt_u8_block *block, int step,
+                           bool first, int32_t *sums)
+{
+    const pt_u8_dense *dense = job->dense;
+    int steps = min(PT_U8_PART_STEPS, dense->run_steps - step),
+        lanes = dense->kernels->lanes * block->vectors;
+    int count = divide_up(a->columns, dense->kernels->max_pixels[block->vectors - 1]);
+    pt_u8_tile tile = start_block(job, a, block);
+    tile.steps = steps;
+    tile.weights = (const char *)tile.weights + (size_t)step * dense->step_bytes * (size_t)block->vectors;
+    tile.start = step == 0 ? tile.start : NULL;
+    tile.unfinished = step + steps < dense->run_steps;
+    for (int y = 0; y < a->rows; y++) {
+        for (int i = 0; i < count; i++) {
+            row_part p = tile_part(a, y, i, count);
+            if (first) {
+                fetch_input(job, a, &p, step);
+            }
+            tile.sums = sums + (size_t)(y * a->columns + p.x) * (size_t)lanes;
+            run_tile(job, a, block, &p, step, &tile);
         }
     }
 }
@@ -377,32 +357,44 @@ static void run_long_block(const dense_job *job, const area *a, const pt_u8_bloc
 static void run_long(const dense_job *job, const area *a)
 {
     const pt_u8_dense *dense = job->dense;
-    size_t each = (size_t)LONG_PIXELS * (size_t)(dense->kernels->lanes * dense->kernels->max_vectors);
-    for (int step = 0; step < dense->steps; step += PART_STEPS) {
+    size_t each = (size_t)PT_U8_LONG_PIXELS * (size_t)(dense->kernels->lanes * dense->kernels->max_vectors);
+    for (int step = 0; step < dense->run_steps; step += PT_U8_PART_STEPS) {
         for (int b = a->first_block; b < a->end_block; b++) {
-            int32_t *sums = a->sums + (size_t)(b - a->first_block) * each;
-            run_long_block(job, a, &dense->blocks[b], step, sums);
+            int32_t *sums = (int32_t *)a->space + (size_t)(b - a->first_block) * each;
+            run_long_block(job, a, &dense->blocks[b], step, b == a->first_block, sums);
         }
     }
+}
+
+static bool is_resident(const dense_job *job, const area *a)
+{
+    const pt_u8_dense *dense = job->dense;
+    size_t vectors = 0;
+    for (int b = a->first_block; b < a->end_block; b++) {
+        vectors += (size_t)dense->blocks[b].vectors;
+    }
+    return vectors * dense->step_bytes * (size_t)(dense->run_count * dense->run_steps) <= RESIDENT_BYTES;
 }
 
 static void run_task(void *context, size_t task, int worker)
 {
     const dense_job *job = context;
     area a = find_area(job, task);
-    unsigned char *scratch = pt_native_scratch(job->native, worker);
+    a.offsets = pt_native_scratch(job->native, worker);
+    a.space = (unsigned char *)a.offsets + pt_u8_offset_bytes(job->dense);
     if (job->plan.copy) {
-        copy_input(job, scratch, &a);
+        copy_input(job, &a);
     } else {
         point_at_input(job, &a);
     }
     if (job->plan.long_run) {
-        a.sums = (int32_t *)scratch;
         run_long(job, &a);
-        return;
-    }
-    for (int b = a.first_block; b < a.end_block; b++) {
-        run_block(job, &a, &job->dense->blocks[b]);
+    } else if (is_resident(job, &a)) {
+        run_tiles(job, &a);
+    } else {
+        for (int b = a.first_block; b < a.end_block; b++) {
+            run_block(job, &a, &job->dense->blocks[b], b == a.first_block);
+        }
     }
 }
 
@@ -411,7 +403,7 @@ void pt_u8_dense_run(const pt_conv *conv, pt_native *native, const pt_map *in, c
 {
     const pt_u8_dense *dense = (const pt_u8_dense *)conv;
     dense_job job = {.dense = dense, .native = native, .in = in, .summand = summand, .out = out};
-    job.plan = make_plan(dense, in->n, in->h, in->w);
+    job.plan = pt_u8_plan_of(dense, in->n, in->h, in->w);
     size_t tasks = (size_t)job.plan.images * (size_t)job.plan.row_tasks * (size_t)job.plan.column_tasks *
                    (size_t)job.plan.parts;
     pt_pool_run(native->base.pool, tasks, run_task, &job);
