@@ -27,12 +27,15 @@ typedef struct pt_f32_finish {
     size_t out_stride;
 } pt_f32_finish;
 
-/* Rows of A times one panel of packed weights: `rows` pixels by `columns` output channels. */
+/* Rows of A times one panel of packed weights: `rows` pixels by `columns` output channels. A row of A is
+ * `segments` stretches of `depth` floats. */
 typedef struct pt_f32_tile {
-    const float *a; /* rows x depth */
+    const float *a; /* read soon behind it: the next rows' first segments are fetched ahead */
     size_t a_stride;
-    const float *b; /* depth x PT_F32_PANEL, at PT_ALIGNMENT */
+    int segments;
+    size_t segment_stride;
     size_t depth;
+    const float *b;              /* segments x depth x PT_F32_PANEL, at PT_ALIGNMENT */
     int rows, columns;           /* 1 .. kernels->rows, 1 .. PT_F32_PANEL */
     float *sums;                 /* rows x columns, where sums begin and end between blocks of depth */
     size_t sums_stride;          /* whole vectors are written: columns rounded up to 16 */
@@ -60,9 +63,10 @@ typedef struct pt_f32_kernels {
     void (*tile)(const pt_f32_tile *tile);
     /* Output rows [row0, row1). Channels behind the last, up to a whole vector, are read. */
     void (*depthwise)(const pt_f32_depthwise *layer, int row0, int row1);
-    /* The inputs of a tile -> out[plane], planes `plane` floats apart; channels are a multiple of 16. */
-    void (*winograd_in)(const float *const pixels[PT_WINOGRAD_PLANES], int channels, float *out,
-                        size_t plane);
+    /* The inputs of a tile -> out[plane], planes `plane` floats apart; channels are a multiple of 16. next:
+     * the inputs that are wanted after these. */
+    void (*winograd_in)(const float *const pixels[PT_WINOGRAD_PLANES],
+                        const float *const next[PT_WINOGRAD_PLANES], int channels, float *out, size_t plane);
     void (*winograd_out)(const pt_f32_winograd_out *tile);
 } pt_f32_kernels;
 

@@ -29,6 +29,16 @@ static inline void vf_store_first(float *p, vf x, int n)
     _mm256_maskstore_ps(p, lanes_below(n), x);
 }
 
+static inline void prefetch(const float *p)
+{
+    _mm_prefetch((const char *)p, _MM_HINT_T1);
+}
+
+static inline void prefetch_write(const float *p)
+{
+    __builtin_prefetch(p, 1);
+}
+
 static inline vf vf_set1(float x)
 {
     return _mm256_set1_ps(x);

@@ -24,6 +24,16 @@ static inline void vf_store_first(float *p, vf x, int n)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
 }
 
+static inline void prefetch(const float *p)
+{
+    _mm_prefetch((const char *)p, _MM_HINT_T1);
+}
+
+static inline void prefetch_write(const float *p)
+{
+    __builtin_prefetch(p, 1);
+}
+
 static inline vf vf_set1(float x)
 {
     return _mm512_set1_ps(x);

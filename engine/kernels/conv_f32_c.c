@@ -27,6 +27,16 @@ static inline void vf_store_first(float *p, vf x, int n)
     *p = x;
 }
 
+static inline void prefetch(const float *p)
+{
+    (void)p;
+}
+
+static inline void prefetch_write(const float *p)
+{
+    (void)p;
+}
+
 static inline vf vf_set1(float x)
 {
     return x;

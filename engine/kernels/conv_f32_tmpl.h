@@ -19,30 +19,36 @@ ALWAYS_INLINE void multiply(const pt_f32_tile *t, const float *b, const int rows
                             vf sum[ROWS][VECTORS])
 {
     const size_t stride = t->a_stride;
-    const float *base[BASES];
-    UNROLL for (int i = 0; i < (rows + 2) / 3; i++)
-    {
-        base[i] = t->a + (size_t)(3 * i) * stride;
-    }
-    for (size_t k = t->depth; k > 0; k--) {
-        vf w[VECTORS];
-        UNROLL for (int v = 0; v < vectors; v++)
-        {
-            w[v] = vf_load(b + v * WIDTH);
-        }
-        UNROLL for (int r = 0; r < rows; r++)
-        {
-            vf x = vf_set1(base[r / 3][(size_t)(r % 3) * stride]);
-            UNROLL for (int v = 0; v < vectors; v++)
-            {
-                sum[r][v] = vf_fma(x, w[v], sum[r][v]);
-            }
-        }
+    for (int segment = 0; segment < t->segments; segment++) {
+        const float *a = t->a + (size_t)segment * t->segment_stride, *next = a + (size_t)rows * stride;
+        const float *base[BASES];
         UNROLL for (int i = 0; i < (rows + 2) / 3; i++)
         {
-            base[i]++;
+            base[i] = a + (size_t)(3 * i) * stride;
         }
-        b += PT_F32_PANEL;
+        for (size_t k = t->depth; k > 0; k--) {
+            /* The rows of the tile that follows, a cache line at a time. */
+            prefetch(next);
+            next += 16;
+            vf w[VECTORS];
+            UNROLL for (int v = 0; v < vectors; v++)
+            {
+                w[v] = vf_load(b + v * WIDTH);
+            }
+            UNROLL for (int r = 0; r < rows; r++)
+            {
+                vf x = vf_set1(base[r / 3][(size_t)(r % 3) * stride]);
+                UNROLL for (int v = 0; v < vectors; v++)
+                {
+                    sum[r][v] = vf_fma(x, w[v], sum[r][v]);
+                }
+            }
+            UNROLL for (int i = 0; i < (rows + 2) / 3; i++)
+            {
+                base[i]++;
+            }
+            b += PT_F32_PANEL;
+        }
     }
 }
 
@@ -80,8 +86,33 @@ ALWAYS_INLINE void finish(const pt_f32_tile *t, int first, const int rows, const
     }
 }
 
+/* Where the tile's results go: fetched while it is summed. */
+ALWAYS_INLINE void fetch_outputs(const pt_f32_tile *t, int first, const int rows, const int vectors)
+{
+    const pt_f32_finish *f = t->finish;
+    float *out = f ? f->out : t->sums;
+    const size_t stride = f ? f->out_stride : t->sums_stride;
+    UNROLL for (int r = 0; r < rows; r++)
+    {
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
+            prefetch_write(out + (size_t)r * stride + first + v * WIDTH);
+        }
+    }
+    if (f && f->add[0] && f->add[0] != f->out) {
+        UNROLL for (int r = 0; r < rows; r++)
+        {
+            UNROLL for (int v = 0; v < vectors; v++)
+            {
+                prefetch(f->add[r] + first + v * WIDTH);
+            }
+        }
+    }
+}
+
 ALWAYS_INLINE void tile(const pt_f32_tile *t, int first, const int rows, const int vectors)
 {
+    fetch_outputs(t, first, rows, vectors);
     vf sum[ROWS][VECTORS];
     UNROLL for (int r = 0; r < rows; r++)
     {

@@ -31,9 +31,18 @@ ALWAYS_INLINE void winograd_out_line(const vf in[6], vf out[4])
     out[3] = vf_fma(vf_set1(PT_WINOGRAD_B3), difference_b, out[3]);
 }
 
-static void winograd_in(const float *const pixels[PT_WINOGRAD_PLANES], int channels, float *out, size_t plane)
+static void winograd_in(const float *const pixels[PT_WINOGRAD_PLANES],
+                        const float *const next[PT_WINOGRAD_PLANES], int channels, float *out, size_t plane)
 {
     for (int c = 0; c < channels; c += WIDTH) {
+        /* The next tile's first columns are this one's last. */
+        UNROLL for (int y = 0; y < 6; y++)
+        {
+            UNROLL for (int x = 2; x < 6; x++)
+            {
+                prefetch(next[y * 6 + x] + c);
+            }
+        }
         vf half[6][6]; /* [column][row] */
         UNROLL for (int x = 0; x < 6; x++)
         {

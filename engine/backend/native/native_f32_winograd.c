@@ -111,20 +111,27 @@ static place place_of(const job *j, size_t tile)
                    (int)(within % (size_t)j->columns) * TILE};
 }
 
-static void transform_inputs(const job *j, const block *b)
+static void find_pixels(const job *j, size_t tile, const float *pixels[PLANES])
 {
     const pt_map *in = j->in;
-    const float *pixels[PLANES];
+    const place at = place_of(j, tile);
+    for (int i = 0; i < PLANES; i++) {
+        const int y = at.y - 1 + i / PATCH, x = at.x - 1 + i % PATCH;
+        const bool inside = y >= 0 && y < in->h && x >= 0 && x < in->w;
+        const size_t row = (size_t)at.n * (size_t)in->h + (size_t)y;
+        pixels[i] =
+            inside ? pt_map_f32(in) + (row * (size_t)in->w + (size_t)x) * (size_t)in->c : j->layer->zeros;
+    }
+}
+
+static void transform_inputs(const job *j, const block *b)
+{
+    const float *pixels[2][PLANES];
+    find_pixels(j, b->tile, pixels[0]);
     for (size_t t = 0; t < b->tiles; t++) {
-        const place at = place_of(j, b->tile + t);
-        for (int i = 0; i < PLANES; i++) {
-            const int y = at.y - 1 + i / PATCH, x = at.x - 1 + i % PATCH;
-            const bool inside = y >= 0 && y < in->h && x >= 0 && x < in->w;
-            const size_t row = (size_t)at.n * (size_t)in->h + (size_t)y;
-            pixels[i] =
-                inside ? pt_map_f32(in) + (row * (size_t)in->w + (size_t)x) * (size_t)in->c : j->layer->zeros;
-        }
-        j->layer->kernels->winograd_in(pixels, in->c, b->inputs + t * j->cut.in_row, j->cut.in_plane);
+        const float **now = pixels[t % 2], **next = pixels[(t + 1) % 2];
+        find_pixels(j, b->tile + (t + 1 < b->tiles ? t + 1 : t), next);
+        j->layer->kernels->winograd_in(now, next, j->in->c, b->inputs + t * j->cut.in_row, j->cut.in_plane);
     }
 }
 
@@ -135,7 +142,8 @@ static void multiply(const job *j, const block *b, int panel)
     const cut *c = &j->cut;
     const size_t depth = (size_t)layer->base.spec.in_channels;
     const size_t tiles = blocks_of(b->tiles, (size_t)layer->kernels->rows);
-    pt_f32_tile tile = {.a_stride = c->in_row, .depth = depth, .sums_stride = PT_F32_PANEL, .begin = true};
+    pt_f32_tile tile = {.a_stride = c->in_row, .segments = 1, .depth = depth, .begin = true};
+    tile.sums_stride = PT_F32_PANEL;
     tile.columns = least(layer->base.spec.out_channels - panel * PT_F32_PANEL, PT_F32_PANEL);
     for (size_t plane = 0; plane < PLANES; plane++) {
         tile.b = layer->weights + ((size_t)panel * PLANES + plane) * depth * PT_F32_PANEL;
