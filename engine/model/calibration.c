@@ -14,13 +14,13 @@ static const char prefix[] = "calibration.", suffix[] = ".mean", default_precisi
 
 const char *pt_calibration_head_fault(const char *method, json_int_t tiles, const char *precision)
 {
-    static const char *const methods[] = {"minmax", "percentile", "kl"};
+    static const char *const methods[] = {"minmax", "percentile", "kl", "mse"};
     bool known = false;
     for (size_t i = 0; method && i < sizeof methods / sizeof *methods; i++) {
         known |= strcmp(method, methods[i]) == 0;
     }
     if (!known) {
-        return "method must be minmax, percentile or kl";
+        return "method must be minmax, percentile, kl or mse";
     }
     if (tiles < 0 || tiles > PT_CALIBRATION_MAX_TILES) {
         return "tiles must be a whole number, 0 .. 1000000000";

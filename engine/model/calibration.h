@@ -20,7 +20,7 @@ typedef struct pt_range {
 } pt_range;
 
 typedef struct pt_calibration {
-    const char *method;     /* "minmax", "percentile", "kl" */
+    const char *method;     /* "minmax", "percentile", "kl", "mse" */
     int tiles;              /* that were looked at */
     const char *precision;  /* what "auto" means for this model: tune's choice, else "int8" */
     const pt_range *ranges; /* by value, ascending */

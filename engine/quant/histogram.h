@@ -23,9 +23,15 @@ typedef struct pt_histogram {
     uint64_t bins[PT_HISTOGRAM_BINS];
 } pt_histogram;
 
-typedef enum pt_range_method { PT_RANGE_MINMAX, PT_RANGE_PERCENTILE, PT_RANGE_KL } pt_range_method;
+typedef enum pt_range_method {
+    PT_RANGE_MINMAX,
+    PT_RANGE_PERCENTILE,
+    PT_RANGE_KL,
+    PT_RANGE_MSE,
+    PT_RANGE_DEFAULT = PT_RANGE_MSE /* docs/accuracy.md has the comparison */
+} pt_range_method;
 
-const char *pt_range_method_name(pt_range_method method); /* "minmax", "percentile", "kl" */
+const char *pt_range_method_name(pt_range_method method); /* "minmax", "percentile", "kl", "mse" */
 /* False: there is no such method. */
 bool pt_range_method_find(const char *name, pt_range_method *out);
 
@@ -36,7 +42,9 @@ void pt_histogram_add(pt_histogram *histogram, const float *values, size_t count
  * kl: the ends at which the distribution that 256 levels leave differs least from the one that was seen, by
  *   its Kullback-Leibler divergence. Source: Migacz, 8-bit Inference with TensorRT, GTC 2017; there for 128
  *   levels of the magnitude, here for 256 with both ends free.
- * low <= 0 <= high; both 0 when nothing but zeros was seen. */
+ * mse: the ends with the least mean squared error of rounding and cutting off. Source: Krishnamoorthi,
+ * section 3.1, has the two errors; Sung, Shin, Hwang: Resiliency of deep neural networks under quantization,
+ * 2015. low <= 0 <= high; both 0 when nothing but zeros was seen. */
 void pt_histogram_range(const pt_histogram *histogram, pt_range_method method, float *low, float *high);
 
 #endif

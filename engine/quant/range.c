@@ -15,7 +15,7 @@ static const double cut_share = 1e-4;
 /* What a level that holds nothing would count for, as a share of all: keeps the divergence finite. */
 static const double floor_share = 1e-9;
 
-static const char *const method_names[] = {"minmax", "percentile", "kl"};
+static const char *const method_names[] = {"minmax", "percentile", "kl", "mse"};
 
 const char *pt_range_method_name(pt_range_method method)
 {
@@ -24,7 +24,7 @@ const char *pt_range_method_name(pt_range_method method)
 
 bool pt_range_method_find(const char *name, pt_range_method *out)
 {
-    for (int i = PT_RANGE_MINMAX; i <= PT_RANGE_KL; i++) {
+    for (int i = PT_RANGE_MINMAX; i <= PT_RANGE_MSE; i++) {
         if (strcmp(name, method_names[i]) == 0) {
             *out = (pt_range_method)i;
             return true;
@@ -56,39 +56,6 @@ static int zero_boundary(const pt_histogram *h)
     return (int)-h->first;
 }
 
-/* The divergence of what `trial`'s 256 levels would leave from what was seen, clipped to it. Bins of one
- * level share its count evenly, those that were empty left out. */
-static double divergence(const pt_histogram *h, span trial, uint64_t below, uint64_t above)
-{
-    int bins = trial.end - trial.begin;
-    double all = (double)h->others;
-    double inside = all - (double)below - (double)above;
-    if (bins <= 0 || inside <= 0) {
-        return INFINITY;
-    }
-    double sum = 0;
-    for (int level = 0, at = trial.begin; level < LEVELS; level++) {
-        int end = trial.begin + (int)(((int64_t)(level + 1) * bins + LEVELS - 1) / LEVELS);
-        double count = 0;
-        int filled = 0;
-        for (int i = at; i < end; i++) {
-            count += (double)h->bins[i];
-            filled += h->bins[i] != 0;
-        }
-        double even = filled ? count / filled / inside : 0;
-        for (; at < end; at++) {
-            double seen = (double)h->bins[at];
-            seen += at == trial.begin ? (double)below : 0;
-            seen += at == trial.end - 1 ? (double)above : 0;
-            double left = h->bins[at] && even > floor_share ? even : floor_share;
-            if (seen > 0) {
-                sum += seen / all * log(seen / all / left);
-            }
-        }
-    }
-    return sum;
-}
-
 static uint64_t count_of(const pt_histogram *h, int begin, int end)
 {
     uint64_t count = 0;
@@ -98,34 +65,77 @@ static uint64_t count_of(const pt_histogram *h, int begin, int end)
     return count;
 }
 
-/* Tries ends between the one that leaves 256 bins on its side of 0, or as many as there are, and the
- * outermost. Of equals the widest range wins: it comes first. */
-static span best_end(const pt_histogram *h, span used, span fixed, int zero, bool upper)
+/* What a range would cost; `used` is the whole. */
+typedef double range_cost(const pt_histogram *h, span used, span trial);
+
+/* The divergence of what `trial`'s 256 levels would leave from what was seen, clipped to it. Bins of one
+ * level share its count evenly, those that were empty left out. */
+static double divergence(const pt_histogram *h, span used, span trial)
 {
-    int outer = upper ? used.end : used.begin;
+    int bins = trial.end - trial.begin;
+    double all = (double)h->others, sum = 0;
+    double below = (double)count_of(h, used.begin, trial.begin);
+    double above = (double)count_of(h, trial.end, used.end), inside = all - below - above;
+    if (bins <= 0 || inside <= 0) {
+        return INFINITY;
+    }
+    for (int level = 0, at = trial.begin; level < LEVELS; level++) {
+        int end = trial.begin + (int)(((int64_t)(level + 1) * bins + LEVELS - 1) / LEVELS);
+        int filled = 0;
+        for (int i = at; i < end; i++) {
+            filled += h->bins[i] != 0;
+        }
+        double even = filled ? (double)count_of(h, at, end) / filled / inside : 0;
+        for (; at < end; at++) {
+            double seen = (double)h->bins[at];
+            seen += at == trial.begin ? below : 0;
+            seen += at == trial.end - 1 ? above : 0;
+            double left = h->bins[at] && even > floor_share ? even : floor_share;
+            if (seen > 0) {
+                sum += seen / all * log(seen / all / left);
+            }
+        }
+    }
+    return sum;
+}
+
+/* What is lost: inside the range the variance of rounding, outside the square of what is cut off. In bins. */
+static double squared_error(const pt_histogram *h, span used, span trial)
+{
+    double step = (double)(trial.end - trial.begin) / (LEVELS - 1), sum = 0;
+    for (int i = used.begin; i < used.end; i++) {
+        double middle = i + 0.5, off = middle < trial.begin ? trial.begin - middle : middle - trial.end;
+        sum += (double)h->bins[i] * (off > 0 ? off * off : step * step / 12);
+    }
+    return sum;
+}
+
+/* Tries ends between the outermost and the one that leaves 128 bins on its side of 0, or as many as there
+ * are. Of equals the widest range wins: it comes first. */
+static span best_end(const pt_histogram *h, span used, span fixed, bool upper, range_cost *cost)
+{
+    int zero = zero_boundary(h);
     int room = upper ? used.end - zero : zero - used.begin;
-    int least = room < LEVELS / 2 ? room : LEVELS / 2;
-    int step = (room - least + STEPS - 1) / STEPS;
+    int least = room < LEVELS / 2 ? room : LEVELS / 2, step = (room - least) / STEPS + 1;
     span best = fixed;
     double lowest = INFINITY;
-    for (int cut = 0; room - cut >= least && room > 0; cut += step > 0 ? step : 1) {
+    for (int cut = 0; room - cut >= least && room > 0; cut += step) {
         span trial = fixed;
         if (upper) {
-            trial.end = outer - cut;
+            trial.end = used.end - cut;
         } else {
-            trial.begin = outer + cut;
+            trial.begin = used.begin + cut;
         }
-        double d =
-            divergence(h, trial, count_of(h, used.begin, trial.begin), count_of(h, trial.end, used.end));
-        if (d < lowest) {
-            lowest = d;
+        double now = cost(h, used, trial);
+        if (now < lowest) {
+            lowest = now;
             best = trial;
         }
     }
     return best;
 }
 
-static void range_kl(const pt_histogram *h, float *low, float *high)
+static void range_of_least(const pt_histogram *h, range_cost *cost, float *low, float *high)
 {
     span used = used_bins(h), best;
     int zero = zero_boundary(h);
@@ -133,8 +143,8 @@ static void range_kl(const pt_histogram *h, float *low, float *high)
     used.end = used.end > zero ? used.end : zero;
     best = used;
     for (int round = 0; round < ROUNDS; round++) {
-        best = best_end(h, used, best, zero, true);
-        best = best_end(h, used, best, zero, false);
+        best = best_end(h, used, best, true, cost);
+        best = best_end(h, used, best, false, cost);
     }
     double begin = (double)(h->first + best.begin) * h->width, end = (double)(h->first + best.end) * h->width;
     *low = best.begin == used.begin ? h->low : (float)begin;
@@ -165,6 +175,8 @@ void pt_histogram_range(const pt_histogram *histogram, pt_range_method method, f
     if (histogram->others > 0 && method == PT_RANGE_PERCENTILE) {
         range_percentile(histogram, low, high);
     } else if (histogram->others > 0 && method == PT_RANGE_KL) {
-        range_kl(histogram, low, high);
+        range_of_least(histogram, divergence, low, high);
+    } else if (histogram->others > 0 && method == PT_RANGE_MSE) {
+        range_of_least(histogram, squared_error, low, high);
     }
 }

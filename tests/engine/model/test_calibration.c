@@ -81,7 +81,7 @@ static void test_refused_texts(void **state)
         {"{\"format\":1.0,\"method\":\"kl\",\"tiles\":3,\"ranges\":{}}", "format must be 1"},
         {"{\"format\":1,\"tiles\":3,\"ranges\":{}}", "method must be"},
         {"{\"format\":1,\"method\":\"KL\",\"tiles\":3,\"ranges\":{}}",
-         "method must be minmax, percentile or kl"},
+         "method must be minmax, percentile, kl or mse"},
         {"{\"format\":1,\"method\":1,\"tiles\":3,\"ranges\":{}}", "method must be"},
         {"{\"format\":1,\"method\":\"kl\",\"ranges\":{}}", "tiles must be a whole number"},
         {"{\"format\":1,\"method\":\"kl\",\"tiles\":-1,\"ranges\":{}}", "tiles must be"},
