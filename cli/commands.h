@@ -5,8 +5,8 @@
 #include "cli/options.h"
 
 extern const pt_command pt_command_run, pt_command_worker, pt_command_verify, pt_command_plan,
-    pt_command_detect, pt_command_info, pt_command_eval, pt_command_calibrate, pt_command_bench,
-    pt_command_keygen;
+    pt_command_detect, pt_command_info, pt_command_eval, pt_command_calibrate, pt_command_tune,
+    pt_command_bench, pt_command_keygen;
 
 /* All of them, in the order of the help. */
 const pt_command *const *pt_commands(size_t *count);

@@ -10,9 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const pt_command *const commands[] = {
-    &pt_command_run,  &pt_command_worker, &pt_command_verify,    &pt_command_plan,  &pt_command_detect,
-    &pt_command_info, &pt_command_eval,   &pt_command_calibrate, &pt_command_bench, &pt_command_keygen};
+static const pt_command *const commands[] = {&pt_command_run,   &pt_command_worker,    &pt_command_verify,
+                                             &pt_command_plan,  &pt_command_detect,    &pt_command_info,
+                                             &pt_command_eval,  &pt_command_calibrate, &pt_command_tune,
+                                             &pt_command_bench, &pt_command_keygen};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 const pt_command *const *pt_commands(size_t *count)

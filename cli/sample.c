@@ -1,17 +1,56 @@
 #include "cli/sample.h"
 
+#include "cli/outfile.h"
 #include "cli/stop.h"
 
-typedef struct sample {
+enum { STRIDE = 64, TILE = 1024 };
+
+pt_sample_options pt_sample_defaults(void)
+{
+    return (pt_sample_options){.gsd = "auto", .tile = TILE};
+}
+
+void pt_sample_options_fini(pt_sample_options *options)
+{
+    pt_texts_fini(&options->scenes);
+    pt_texts_fini(&options->drivers);
+}
+
+pt_status pt_sample_job(const pt_sample_options *options, const char *output, pt_run_options *run,
+                        pt_job *out)
+{
+    if (options->scenes.count == 0) {
+        return pt_error(PT_E_USAGE, "no scene named; add --scene FILE");
+    }
+    for (size_t i = 0; i < options->scenes.count; i++) {
+        PT_TRY(pt_outfile_apart(output, options->scenes.items[i]));
+    }
+    *run = pt_run_defaults();
+    run->model = options->model;
+    run->scenes = options->scenes;
+    run->drivers = options->drivers;
+    run->bands = options->bands;
+    run->range = options->range;
+    run->bbox = options->bbox;
+    run->aoi = options->aoi;
+    run->gsd = options->gsd;
+    run->tile = options->tile;
+    /* As a run's of its tile, in multiples of the stride that all known models have. */
+    run->overlap = options->tile / 4 > STRIDE ? options->tile / 4 / STRIDE * STRIDE : STRIDE;
+    return pt_job_open(run, out);
+}
+
+typedef struct sampling {
     int64_t data;   /* tiles that were written at least in part, in all scenes */
     int64_t wanted; /* of them */
     int64_t seen, taken, given;
     pt_sample_take *take;
     void *user;
-} sample;
+} sampling;
 
-static pt_status count_tiles(pt_scene_reader *reader, const pt_grid *grid, sample *s)
+static pt_status count_tiles(const pt_scene *scene, pt_scene_reader *reader, const pt_grid *grid, sampling *s)
 {
+    (void)scene;
     for (int64_t i = 0; i < pt_grid_count(grid); i++) {
         pt_area_state state;
         PT_TRY(pt_scene_reader_state(reader, pt_grid_window(grid, i), &state));
@@ -21,7 +60,7 @@ static pt_status count_tiles(pt_scene_reader *reader, const pt_grid *grid, sampl
 }
 
 /* The k-th of n stands in the middle of the k-th n-th of the tiles. */
-static pt_status take_tiles(pt_scene_reader *reader, const pt_grid *grid, sample *s)
+static pt_status take_tiles(const pt_scene *scene, pt_scene_reader *reader, const pt_grid *grid, sampling *s)
 {
     pt_window window = {0};
     pt_status status = pt_ok();
@@ -35,7 +74,8 @@ static pt_status take_tiles(pt_scene_reader *reader, const pt_grid *grid, sample
         }
         PT_TRY_OUT(pt_scene_reader_read(reader, rect, &window));
         if (window.valid_count > 0) {
-            PT_TRY_OUT(s->take(s->user, &window, s->taken, s->wanted));
+            pt_sample one = {scene, &window, i, s->taken, s->wanted};
+            PT_TRY_OUT(s->take(s->user, &one));
             s->given++;
         }
         s->taken++;
@@ -45,9 +85,10 @@ out:
     return status;
 }
 
-typedef pt_status each_scene(pt_scene_reader *reader, const pt_grid *grid, sample *s);
+typedef pt_status each_scene(const pt_scene *scene, pt_scene_reader *reader, const pt_grid *grid,
+                             sampling *s);
 
-static pt_status for_scenes(const pt_job *job, each_scene *each, sample *s)
+static pt_status for_scenes(const pt_job *job, each_scene *each, sampling *s)
 {
     pt_status status = pt_ok();
     for (size_t g = 0; status.code == PT_OK && g < job->group_count; g++) {
@@ -59,7 +100,7 @@ static pt_status for_scenes(const pt_job *job, each_scene *each, sample *s)
             status = pt_scene_reader_open(scene, &reader);
         }
         if (status.code == PT_OK) {
-            status = each(reader, &grid, s);
+            status = each(scene, reader, &grid, s);
         }
         pt_scene_reader_close(&reader);
         pt_scene_close(&scene);
@@ -69,7 +110,7 @@ static pt_status for_scenes(const pt_job *job, each_scene *each, sample *s)
 
 pt_status pt_sample_tiles(const pt_job *job, int64_t most, pt_sample_take *take, void *user)
 {
-    sample s = {.take = take, .user = user};
+    sampling s = {.take = take, .user = user};
     PT_TRY(for_scenes(job, count_tiles, &s));
     s.wanted = s.data < most ? s.data : most;
     PT_TRY(for_scenes(job, take_tiles, &s));

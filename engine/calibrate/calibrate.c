@@ -155,7 +155,7 @@ const pt_model_summary *pt_calibrator_model(const pt_calibrator *calibrator)
     return pt_engine_model(calibrator->engine);
 }
 
-pt_status pt_calibrator_add(pt_calibrator *calibrator, const pt_image *image)
+pt_status pt_calibrator_add_made(pt_calibrator *calibrator, const pt_image *image)
 {
     const pt_detection *items;
     size_t count;
@@ -164,6 +164,12 @@ pt_status pt_calibrator_add(pt_calibrator *calibrator, const pt_image *image)
     PT_TRY(calibrator->status);
     PT_TRY(pt_engine_detections(calibrator->engine, 0, &items, &count));
     calibrator->objects += (int64_t)count;
+    return pt_ok();
+}
+
+pt_status pt_calibrator_add(pt_calibrator *calibrator, const pt_image *image)
+{
+    PT_TRY(pt_calibrator_add_made(calibrator, image));
     calibrator->tiles++;
     return pt_ok();
 }
@@ -211,7 +217,7 @@ static pt_status describe(const watched *value, pt_range_method method, pt_range
 pt_status pt_calibrator_write(const pt_calibrator *calibrator, pt_range_method method, const char *precision,
                               const char *to)
 {
-    if (calibrator->tiles == 0) {
+    if (calibrator->count == 0) {
         return pt_error(PT_E_USAGE, "pt_calibrator_write: no tile was looked at");
     }
     pt_range *ranges = pt_calloc(calibrator->count, sizeof *ranges);
@@ -235,5 +241,23 @@ pt_status pt_calibrator_write(const pt_calibrator *calibrator, pt_range_method m
         pt_free((float *)ranges[i].mean); /* the cast: ours, const to readers */
     }
     pt_free(ranges);
+    return status;
+}
+
+pt_status pt_calibrate_set_precision(const char *from, const char *precision, const char *to)
+{
+    if (!from || !precision || !to) {
+        return pt_error(PT_E_USAGE, "pt_calibrate_set_precision: two files and a precision are needed");
+    }
+    pt_model *model = NULL;
+    PT_TRY(pt_model_open(from, &model));
+    const pt_calibration *now = pt_model_calibration(model);
+    pt_status status = now ? pt_ok() : pt_error(PT_E_INPUT, "%s: is not calibrated", from);
+    if (now) {
+        pt_calibration calibration = *now;
+        calibration.precision = precision;
+        status = pt_model_write_calibrated(from, &calibration, to);
+    }
+    pt_model_close(&model);
     return status;
 }

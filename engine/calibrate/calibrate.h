@@ -27,9 +27,16 @@ pt_status pt_calibrator_add(pt_calibrator *calibrator, const pt_image *image);
 int64_t pt_calibrator_objects(const pt_calibrator *calibrator);
 size_t pt_calibrator_values(const pt_calibrator *calibrator); /* of which ranges are known */
 
+/* As pt_calibrator_add, of an image that was made and is no tile: ranges without any are better than none. */
+pt_status pt_calibrator_add_made(pt_calibrator *calibrator, const pt_image *image);
+
 /* A copy of the model at `to` (which may be the model itself) with the ranges by `method` and what "auto" is
- * to mean ("int8"). PT_E_USAGE when no tile was added; else what pt_model_write_calibrated fails with. */
+ * to mean ("int8"). PT_E_USAGE when nothing was added; else what pt_model_write_calibrated fails with. */
 pt_status pt_calibrator_write(const pt_calibrator *calibrator, pt_range_method method, const char *precision,
                               const char *to);
+
+/* A copy of a calibrated model at `to` (which may be `from`) in which "auto" means `precision`. PT_E_INPUT
+ * when it is not calibrated; else what pt_model_open and pt_model_write_calibrated fail with. */
+pt_status pt_calibrate_set_precision(const char *from, const char *precision, const char *to);
 
 #endif

@@ -34,7 +34,7 @@ class Calibrate(Case):
         said = self.calibrate("a.safetensors", "--tiles", 2, "--tile", 256, "--threads", 1).stderr
         self.assertIn("from 2 tiles", said)
         calibration, tensors = read_model(self.path("a.safetensors"))
-        self.assertEqual((calibration["method"], calibration["tiles"], calibration["precision"]), ("kl", 2, "int8"))
+        self.assertEqual((calibration["method"], calibration["tiles"], calibration["precision"]), ("mse", 2, "int8"))
         self.assertGreater(len(calibration["ranges"]), 60)
         for low, high in calibration["ranges"].values():
             self.assertTrue(low <= 0 <= high and low < high)
@@ -44,7 +44,7 @@ class Calibrate(Case):
         self.assertEqual(len(mean), 32)
         self.assertTrue((mean >= 0).all() and (mean <= 6).all())  # after a ReLU6
         told = json.loads(self.pantile("info", self.path("a.safetensors"), "--json").stdout)
-        self.assertEqual((told["calibration"], told["calibration_tiles"], told["precision"]), ("kl", 2, "int8"))
+        self.assertEqual((told["calibration"], told["calibration_tiles"], told["precision"]), ("mse", 2, "int8"))
         self.assertEqual(told["parameters"], json.loads(self.pantile("info", BUILDINGS, "--json").stdout)["parameters"])
         self.calibrate("b.safetensors", "--tiles", 2, "--tile", 256, "--threads", 2, "--quiet")
         self.assertEqual(sha256(self.path("a.safetensors")), sha256(self.path("b.safetensors")))

@@ -5,7 +5,7 @@ import subprocess
 
 from harness import Case, PROGRAM, main
 
-COMMANDS = ("run", "worker", "verify", "plan", "detect", "info", "eval", "calibrate", "bench", "keygen")
+COMMANDS = ("run", "worker", "verify", "plan", "detect", "info", "eval", "calibrate", "tune", "bench", "keygen")
 
 
 class Docs(Case):
