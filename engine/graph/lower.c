@@ -45,7 +45,6 @@ static pt_status prepare(lowering *l, size_t index, pt_graph *graph)
     pt_conv_weights weights = {0};
     pt_conv *conv;
     PT_TRY(pt_lower_weights(l->ir, op, l->model, &spec, &weights));
-    pt_model_release_pages(l->model);
     if (spec.in_elem == PT_U8 && op->inputs[0] == l->image) {
         memcpy(l->parts->rule.outside, spec.outside, sizeof spec.outside);
     }

@@ -270,6 +270,7 @@ pt_status pt_lower_weights(const pt_ir *ir, const pt_ir_op *op, const pt_model *
     pt_conv_weights weights = {0};
     pt_status status;
     PT_TRY_OUT(op->kind == PT_OP_DECONV ? load_deconv(op, model, &n) : load_rows(ir, op, model, &n));
+    pt_model_release_pages(model); /* before more is allocated: fc6 may be 50 MB as floats */
     *spec = describe(ir, op, &n);
     if (op->numeric == PT_INT8) {
         if (reads_image(ir, op)) {

@@ -80,6 +80,20 @@ static bool all_finite(const float *values, size_t count)
     return finite;
 }
 
+/* Part by part, so that a large tensor never lies in memory as stored and as floats at once. */
+static void to_floats(const pt_model *model, const pt_tensor *tensor, float *out)
+{
+    enum { PART = 1 << 20 };
+    size_t size = tensor->dtype == PT_DTYPE_F32 ? 4 : 2;
+    for (size_t at = 0; at < tensor->count; at += PART) {
+        pt_tensor part = *tensor;
+        part.data = (const char *)tensor->data + at * size;
+        part.count = tensor->count - at < PART ? tensor->count - at : PART;
+        pt_tensor_to_float(&part, out + at);
+        pt_model_release_pages(model);
+    }
+}
+
 pt_status pt_model_load_conv(const pt_model *model, const char *conv, const char *bn, float *w, float *b)
 {
     const pt_tensor *weight = find_part(model, conv, "weight");
@@ -87,7 +101,7 @@ pt_status pt_model_load_conv(const pt_model *model, const char *conv, const char
         return bad_tensor(conv, "weight", "is missing");
     }
     size_t out = (size_t)weight->shape[0];
-    pt_tensor_to_float(weight, w);
+    to_floats(model, weight, w);
     memset(b, 0, out * sizeof *b);
     const pt_tensor *bias = find_part(model, conv, "bias");
     if (bias) {
