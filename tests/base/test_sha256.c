@@ -1,5 +1,6 @@
 #include "tiling/base/alloc.h"
 #include "tiling/base/sha256.h"
+#include "tiling/base/sha256_blocks.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -46,6 +47,26 @@ static void digests_equal_the_standards(void **state)
         check_sha(a, 64, steps[i], "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb");
     }
     free(a);
+}
+
+/* Instructions for it, where the CPU has them, or plain C: the same state from any bytes at any address. */
+static void both_ways_add_the_same(void **state)
+{
+    (void)state;
+    uint8_t bytes[64 * 9 + 3];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * i * 7 + i / 5);
+    }
+    for (size_t count = 0; count <= 9; count++) {
+        uint32_t one[8], two[8];
+        for (uint32_t i = 0; i < 8; i++) {
+            one[i] = two[i] = 0x9e3779b9u * (i + 1);
+        }
+        const uint8_t *from = bytes + count % 4;
+        pt_sha256_add_plain(one, from, count);
+        pt_sha256_add_best()(two, from, count);
+        assert_memory_equal(one, two, sizeof one);
+    }
 }
 
 /* Larger than one read, and of no round size. */
@@ -104,6 +125,7 @@ static void what_is_no_file_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_ways_add_the_same),
         cmocka_unit_test(digests_equal_the_standards),
         cmocka_unit_test(a_file_has_the_digest_of_its_bytes),
         cmocka_unit_test(what_is_no_file_is_refused),

@@ -2,6 +2,7 @@
 #include "tiling/base/sha256.h"
 
 #include "tiling/base/alloc.h"
+#include "tiling/base/sha256_blocks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,7 @@
 
 enum { FILE_CHUNK = 256 << 10 }; /* bytes at a time */
 
-static const uint32_t round_constants[64] = {
+const uint32_t pt_sha256_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -43,7 +44,7 @@ static void add_block(uint32_t state[8], const uint8_t *block)
     uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
     for (int t = 0; t < 64; t++) {
         uint32_t sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-        uint32_t t1 = h + sum1 + ((e & f) ^ (~e & g)) + round_constants[t] + w[t];
+        uint32_t t1 = h + sum1 + ((e & f) ^ (~e & g)) + pt_sha256_constants[t] + w[t];
         uint32_t sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
         uint32_t t2 = sum0 + ((a & b) ^ (a & c) ^ (b & c));
         h = g;
@@ -61,6 +62,13 @@ static void add_block(uint32_t state[8], const uint8_t *block)
     }
 }
 
+void pt_sha256_add_plain(uint32_t state[8], const uint8_t *blocks, size_t count)
+{
+    for (; count > 0; count--, blocks += 64) {
+        add_block(state, blocks);
+    }
+}
+
 void pt_sha256_init(pt_sha256 *sha)
 {
     static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
@@ -72,6 +80,7 @@ void pt_sha256_init(pt_sha256 *sha)
 void pt_sha256_update(pt_sha256 *sha, const void *bytes, size_t size)
 {
     const uint8_t *p = bytes;
+    pt_sha256_add *add = pt_sha256_add_best();
     size_t held = sha->length % 64;
     sha->length += size;
     if (held > 0) {
@@ -82,15 +91,13 @@ void pt_sha256_update(pt_sha256 *sha, const void *bytes, size_t size)
         if (held + take < 64) {
             return;
         }
-        add_block(sha->state, sha->block);
+        add(sha->state, sha->block, 1);
         p += take;
         size -= take;
     }
-    for (; size >= 64; p += 64, size -= 64) {
-        add_block(sha->state, p);
-    }
-    if (size > 0) {
-        memcpy(sha->block, p, size);
+    add(sha->state, p, size / 64);
+    if (size % 64 > 0) {
+        memcpy(sha->block, p + size / 64 * 64, size % 64);
     }
 }
 
