@@ -31,8 +31,9 @@ typedef struct pt_engine_options {
     const char *precision; /* NULL or "auto": the model's own, FP32 when it is not calibrated; else "fp32",
                               "int8", "int8,mask=fp32", ...: docs/engine.md */
     const char *without_passes; /* NULL: none; names of graph passes to leave out, by commas, or "all" */
-    int streams; /* images computed side by side, each by threads / streams threads; 0: the faster of one and
-                    `threads`, by the number of images of a call */
+    int streams; /* images of a call computed side by side, each by threads / streams threads; 0: one, which
+                    on two cores was as fast as two and takes less memory. For calls of many images on many
+                    cores. */
 } pt_engine_options;
 
 pt_engine_options pt_engine_defaults(void);

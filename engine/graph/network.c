@@ -145,7 +145,10 @@ void pt_network_set_tap(pt_network *network, pt_tap *tap, void *user)
 
 int pt_network_max_detections(const pt_network *network)
 {
-    return network->config.max_detections;
+    const pt_model_config *c = &network->config;
+    int64_t found =
+        (int64_t)c->rpn_post_nms * (c->class_count - 1); /* each proposal may be one of each class */
+    return found < c->max_detections ? (int)found : c->max_detections;
 }
 
 void pt_network_observe(pt_network *network, pt_observer *observer, void *user)

@@ -19,6 +19,7 @@ pt_status pt_network_share(const pt_network *of, pt_backend *backend, pt_network
 void pt_network_free(pt_network **network);
 void pt_network_set_tap(pt_network *network, pt_tap *tap, void *user);
 void pt_network_observe(pt_network *network, pt_observer *observer, void *user);
+/* The most that a run can find: the cap, or what all proposals can be. */
 int pt_network_max_detections(const pt_network *network);
 
 /* Prepares for images of width x height; allocates only for a size that is not among the last few, or when
