@@ -1,7 +1,9 @@
 /* The model reader on hostile bytes. Input: one byte (odd: a sidecar follows), with a sidecar two bytes of
- * its length (little-endian) and its text; the rest is the model file. What opens must also fold: those
- * numbers come from the file as well. */
-#include "engine/model/model.h"
+ * its length (little-endian) and its text; the rest is the model file. What opens must also fold, become a
+ * network and give its layers' weights, in the precision that its calibration wants: those numbers come from
+ * the file as well. */
+#include "engine/graph/lower.h"
+#include "engine/graph/parts.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +32,29 @@ static void use(const pt_model *model)
     free(b);
 }
 
+static void lower(const pt_model *model)
+{
+    pt_precision precision;
+    bool strict;
+    pt_ir ir = {0};
+    if (pt_parts_precision(model, NULL, &precision, &strict).code != PT_OK ||
+        pt_parts_ir(model, &precision, strict, NULL, &ir).code != PT_OK) {
+        return; /* the calibration names layers that are not there */
+    }
+    if (pt_ir_infer_shapes(&ir, 64, 64, 2, 1).code != PT_OK) {
+        abort(); /* every model that opens takes every image */
+    }
+    for (size_t i = 0; i < ir.op_count; i++) {
+        pt_conv_spec spec;
+        pt_conv_weights weights = {0};
+        if (pt_op_is_dense(ir.ops[i].kind) &&
+            pt_lower_weights(&ir, &ir.ops[i], model, &spec, &weights).code == PT_OK) {
+            pt_conv_weights_free(&weights);
+        }
+    }
+    pt_ir_free(&ir);
+}
+
 static void open_and_close(const uint8_t *bytes, size_t size, const char *sidecar)
 {
     pt_model *model = NULL;
@@ -39,6 +64,7 @@ static void open_and_close(const uint8_t *bytes, size_t size, const char *sideca
     }
     if (model) {
         use(model);
+        lower(model);
     }
     pt_model_close(&model);
 }
