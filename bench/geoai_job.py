@@ -2,11 +2,13 @@
 
     geoai_job.py MODEL.safetensors SCENE.tif OUT.geojson [--chip 512]
 
-Prints what reading, inferring, tracing and writing took as JSON; imports and loading of the model are not in it.
+Does the job once for each line on standard input, and answers with a line of JSON: what reading, inferring, tracing and writing
+took (not imports and the loading of the model), and its peak memory so far.
 """
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 
@@ -14,6 +16,22 @@ import torch
 from geoai.extract import ObjectDetector
 
 from torchvision_model import build
+
+
+def process(detector, arguments):
+    begin = time.monotonic()
+    # Its default tolerance of 1 is a share of the outline's length and leaves nothing of long outlines.
+    found = detector.process_raster(arguments.scene, output_path=arguments.output, batch_size=1, filter_edges=False,
+                                    chip_size=(arguments.chip, arguments.chip), simplify_tolerance=0.005, min_object_area=25)
+    seconds = time.monotonic() - begin
+    found["score"], found["class"] = found["confidence"], "building"  # as pantile eval reads them
+    found.to_file(arguments.output, driver="GeoJSON")
+    return seconds
+
+
+def peak_mib():
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
 
 
 def main():
@@ -30,14 +48,9 @@ def main():
         weights = os.path.join(folder, "weights.pth")
         torch.save(module.state_dict(), weights)
         detector = ObjectDetector(model_path=weights, model=module, device="cpu")
-    begin = time.monotonic()
-    # Its default tolerance of 1 is a share of the outline's length and leaves nothing of long outlines.
-    found = detector.process_raster(arguments.scene, output_path=arguments.output, batch_size=1, filter_edges=False,
-                                    chip_size=(arguments.chip, arguments.chip), simplify_tolerance=0.005, min_object_area=25)
-    seconds = time.monotonic() - begin
-    found["score"], found["class"] = found["confidence"], "building"  # as pantile eval reads them
-    found.to_file(arguments.output, driver="GeoJSON")
-    print(json.dumps({"seconds": seconds}))
+    for _ in sys.stdin:
+        seconds = process(detector, arguments)
+        print(json.dumps({"seconds": seconds, "mib": peak_mib()}), flush=True)
 
 
 if __name__ == "__main__":

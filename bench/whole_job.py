@@ -35,18 +35,34 @@ def peaks_of_tree(root, peaks):
 
 
 def play(command):
-    """Seconds, MiB and standard output of one command."""
+    """Seconds and MiB of one command."""
     peaks, begin = {}, time.monotonic()
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
-        while process.poll() is None:
-            peaks_of_tree(process.pid, peaks)
-            time.sleep(0.01)
-        seconds = time.monotonic() - begin
-        if process.returncode != 0:
-            sys.exit(f"ended with {process.returncode}: {' '.join(command)}")
-        out.seek(0)
-        return seconds, sum(peaks.values()), out.read()
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        peaks_of_tree(process.pid, peaks)
+        time.sleep(0.01)
+    if process.returncode != 0:
+        sys.exit(f"ended with {process.returncode}: {' '.join(command)}")
+    return time.monotonic() - begin, sum(peaks.values())
+
+
+class Geoai:
+    """A process of bench/geoai_job.py, which waits while the other side has its turn."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def turn(self):
+        print("go", file=self.process.stdin, flush=True)
+        for line in self.process.stdout:
+            if line.startswith("{"):  # it says other things too
+                told = json.loads(line)
+                return told["seconds"], told["mib"]
+        sys.exit(f"ended with {self.process.wait()}: {' '.join(self.process.args)}")
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def resample(arguments, scene, path):
@@ -77,15 +93,14 @@ def measure(arguments, name, folder):
     megapixels = resample(arguments, scene, small)
     threads = ["--threads", str(arguments.threads)]
     run = [arguments.pantile, "run", scene, "--model", arguments.ours, "-o", ours, "--overwrite", "--quiet", *threads, *arguments.options]
-    geoai = [arguments.geoai, os.path.join(HERE, "geoai_job.py"), arguments.model, small, theirs, "--chip", str(arguments.chip), *threads]
-    mine, other, memory, other_memory = [], [], [], []
+    geoai = Geoai([arguments.geoai, os.path.join(HERE, "geoai_job.py"), arguments.model, small, theirs, "--chip", str(arguments.chip),
+                   *threads])
+    mine, other = [], []
     for _ in range(arguments.rounds):
-        seconds, mib, _ = play(run)
-        mine.append(seconds)
-        memory.append(mib)
-        _, mib, told = play(geoai)
-        other.append(json.loads(told.splitlines()[-1])["seconds"])
-        other_memory.append(mib)
+        mine.append(play(run))
+        other.append(geoai.turn())
+    geoai.end()
+    (mine, memory), (other, other_memory) = zip(*mine), zip(*other)
     print(f"| {name} | {megapixels:.1f} | {spread(mine, 2)} | {spread(other, 2)} | {spread([t / o for o, t in zip(mine, other)], 1)} "
           f"| {max(memory):.0f} | {max(other_memory):.0f} | {max(other_memory) / max(memory):.1f} "
           f"| {f1(arguments, ours, scene):.3f} | {f1(arguments, theirs, scene):.3f} |", flush=True)
