@@ -73,7 +73,7 @@ typedef struct pt_backend_ops {
                           pt_conv **out);
     void (*conv_free)(pt_backend *backend, pt_conv *conv);
     pt_status (*conv_reserve)(pt_backend *backend, pt_conv *conv, int n, int h, int w);
-    /* in->n may be smaller than what was reserved; h and w are as reserved. summand: NULL as spec.add says.
+    /* in->n is 1 to what was reserved; h and w are as reserved. summand: NULL as spec.add says.
      * in and out must not overlap. */
     void (*conv_run)(pt_backend *backend, pt_conv *conv, const pt_map *in, const pt_map *summand,
                      pt_map *out);

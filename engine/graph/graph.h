@@ -75,7 +75,7 @@ size_t pt_graph_unshared_bytes(const pt_graph *graph); /* what it would take if 
 /* The arena is `memory` (aligned, with PT_MAP_SLACK more bytes): borrowed. NULL before the first plan: told
  * later, so that the plan allocates none. */
 void pt_graph_bind(pt_graph *graph, void *memory);
-void pt_graph_run(pt_graph *graph, int n);             /* n: at most the planned */
+void pt_graph_run(pt_graph *graph, int n);             /* n: 0 (nothing happens) to the planned */
 pt_map pt_graph_map(const pt_graph *graph, int value); /* n as of the last run; before it, as planned */
 void *pt_graph_memory(const pt_graph *graph, int value);
 

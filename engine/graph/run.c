@@ -140,7 +140,7 @@ void pt_graph_run(pt_graph *graph, int n)
 {
     graph->n = n;
     show_inputs(graph);
-    for (size_t i = 0; i < graph->node_count; i++) {
+    for (size_t i = 0; n > 0 && i < graph->node_count; i++) {
         pt_node *node = &graph->nodes[i];
         double start = graph->timed ? now() : 0;
         run_node(graph, node);

@@ -10,7 +10,10 @@
 
 #include <cmocka.h>
 
-enum { GUARD = 0xb7 }; /* around an output; as a float -2.2e-5, as readable slack of an input no zero */
+enum {
+    GUARD = 0xb7, /* after an output */
+    SLACK = 0xff, /* after an input and what it is computed with: as floats NaN, which nothing hides */
+};
 
 /* Winograd's transforms lose some bits; a wrong tap or channel is off by a hundred times as much. */
 static const double tolerance = 2e-5; /* of the sum of absolute values */
@@ -19,7 +22,7 @@ static void *new_block(size_t bytes)
 {
     unsigned char *block = pt_alloc_aligned(bytes + PT_MAP_SLACK, 1);
     assert_non_null(block);
-    memset(block, GUARD, bytes + PT_MAP_SLACK);
+    memset(block, SLACK, bytes + PT_MAP_SLACK);
     return block;
 }
 

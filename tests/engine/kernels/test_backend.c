@@ -43,7 +43,7 @@ static pt_conv *new_layer(const conv_case *c, pt_backend *backend, int n)
     return conv;
 }
 
-/* Every kind of layer and element on random maps: alone, in place, with fewer images than were reserved. */
+/* Alone, in place, with fewer images than were reserved. */
 static void check_layer(randoms *r, pt_backend *backend, conv_case *c)
 {
     pt_conv *conv = new_layer(c, backend, c->in.n + random_int(r, 0, 2));

@@ -125,6 +125,8 @@ static void test_bytes_and_rows(void **state)
     for (int i = 0; i < 3; i++) {
         assert_true(graphs_floats(g, sum)[i] == 12 * 12 * (float)i + 66); /* 12i + (12i + 1) + ... */
     }
+    pt_graph_run(g, 0); /* no regions: nothing is computed */
+    assert_true(pt_graph_map(g, sum).n == 0 && graphs_floats(g, sum)[2] == 12 * 12 * 2 + 66);
     assert_int_equal(pt_graph_plan(g, 5, 3, 2).code, PT_E_INPUT); /* 18 numbers a row */
     pt_graph_free(&g);
 }
