@@ -226,6 +226,29 @@ static void test_observer(void **state)
     pt_engine_close(&engine);
 }
 
+/* No proposals, then: no head runs, nothing is found. */
+static void test_nothing_proposed(void **state)
+{
+    (void)state;
+    char *path = tiny_model(TINY_BLIND);
+    pt_engine *engine = NULL;
+    assert_int_equal(pt_engine_open(path, NULL, &engine).code, PT_OK);
+    tiny_image t = tiny_make_image(75, 50, 30);
+    assert_int_equal(pt_engine_infer(engine, &t.image, 1).code, PT_OK);
+    const pt_detection *items;
+    const pt_layer_report *layers;
+    size_t count;
+    assert_int_equal(pt_engine_detections(engine, 0, &items, &count).code, PT_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(pt_engine_layers(engine, &layers, &count).code, PT_OK);
+    const pt_layer_report *fc7 = find_layer(layers, count, "roi_heads.box_head.fc7");
+    assert_true(fc7->n == 0 && fc7->flops == 0 && fc7->weight_bytes > 0);
+    free(t.pixels);
+    pt_engine_close(&engine);
+    unlink(path);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_memory_use),
         cmocka_unit_test(test_progress_of_streams),
         cmocka_unit_test(test_observer),
+        cmocka_unit_test(test_nothing_proposed),
     };
     return cmocka_run_group_tests(tests, make_model, remove_model);
 }

@@ -49,7 +49,14 @@ static void soften(builder *b)
 
 char *tiny_model(tiny_kind kind)
 {
-    builder b = kind == TINY_MOBILENET ? build_mobilenet(BUILD_FOLDED) : build_resnet(6, 0);
+    static const char blind[] = "{\"format\":1,\"classes\":[\"background\",\"roof\",\"field\"],"
+                                "\"roi\":{\"box_roi_size\":2,\"mask_roi_size\":2},"
+                                "\"rpn\":{\"score_thresh\":1.0}}";
+    bool mobilenet = kind == TINY_MOBILENET || kind == TINY_BLIND;
+    builder b = mobilenet ? build_mobilenet(BUILD_FOLDED) : build_resnet(6, 0);
+    if (kind == TINY_BLIND) {
+        b.description = blind;
+    }
     if (kind != TINY_EXPLODING) {
         soften(&b);
     } else {

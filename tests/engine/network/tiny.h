@@ -7,7 +7,8 @@
 typedef enum tiny_kind {
     TINY_MOBILENET,
     TINY_RESNET,
-    TINY_EXPLODING /* a ResNet whose activations overflow */
+    TINY_EXPLODING, /* a ResNet whose activations overflow */
+    TINY_BLIND      /* a MobileNet that proposes nothing */
 } tiny_kind;
 
 /* Writes a model to a new temporary file; free() the path after unlink(). */
