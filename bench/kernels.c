@@ -1,15 +1,14 @@
-/* Times the layers of the networks alone, on the native backend: milliseconds, GFLOP/s (or GOP/s), share of
+/* Times the layers of the networks alone, on one backend: milliseconds, GFLOP/s (or GOP/s), share of
  * what as many cores do at the most.
  *
  *   bench_kernels [--int8] [--network r50|mobilenet] [--layer TEXT] [--threads N] [--direct] [--seconds S]
- *                 [--cpu]
+ *                 [--cpu] [--backend NAME]
  *
- * Each time is the least of all runs in S seconds. --direct: no Winograd. --int8: bytes to bytes; the stem
- * reads 4 channels. The sums are those of all layers of the network at 1024 x 1024, 1,000 proposals and 100
- * detections. */
+ * Each time is the least of all runs in S seconds. --direct: no Winograd (native). --int8: bytes to bytes;
+ * the stem reads 4 channels. The sums are those of all layers of the network at 1024 x 1024, 1,000 proposals
+ * and 100 detections. */
 #include "bench/kernels_layers.h"
 #include "engine/backend/native/native_f32.h"
-#include "engine/backend/native/native_u8.h"
 #include "engine/kernels/peak.h"
 #include "tiling/base/alloc.h"
 
@@ -19,7 +18,7 @@
 #include <time.h>
 
 typedef struct options {
-    const char *network, *layer;
+    const char *network, *layer, *backend;
     int threads;
     bool direct, int8;
     double seconds;
@@ -92,7 +91,7 @@ static void *map_data(const pt_map *map)
     return map->elem == PT_U8 ? bytes(pt_map_count(map)) : numbers(pt_map_count(map));
 }
 
-static pt_conv *prepare(const pt_conv_spec *spec, size_t each, const options *o)
+static pt_conv *prepare(pt_backend *backend, const pt_conv_spec *spec, size_t each, const options *o)
 {
     size_t out = (size_t)spec->out_channels;
     pt_conv_weights weights = {.bias = numbers(out)};
@@ -100,17 +99,19 @@ static pt_conv *prepare(const pt_conv_spec *spec, size_t each, const options *o)
     if (o->int8) {
         weights.s8 = bytes(out * each);
         weights.scale = numbers(out);
-        check(pt_native_u8_new(spec, &weights, pt_isa_best(), &conv));
     } else {
         weights.f32 = numbers(out * each);
-        check(
-            (o->direct ? pt_native_f32_direct_new : pt_native_f32_new)(spec, &weights, pt_isa_best(), &conv));
     }
-    pt_conv_weights_free(&weights);
+    if (o->direct && !o->int8) {
+        check(pt_native_f32_direct_new(spec, &weights, pt_isa_best(), &conv));
+        pt_conv_weights_free(&weights);
+    } else {
+        check(backend->ops->conv_new(backend, spec, &weights, &conv));
+    }
     return conv;
 }
 
-static measured measure(pt_native *native, const bench_layer *layer, const options *o)
+static measured measure(pt_backend *backend, const bench_layer *layer, const options *o)
 {
     const pt_conv_spec spec = bench_layer_spec(layer, o->int8);
     pt_map in = {NULL, layer->n, layer->h, layer->w, spec.in_channels, spec.in_elem, spec.in};
@@ -118,27 +119,27 @@ static measured measure(pt_native *native, const bench_layer *layer, const optio
     out.h = pt_window_out(in.h, spec.kernel_h, spec.stride, spec.pad);
     out.w = pt_window_out(in.w, spec.kernel_w, spec.stride, spec.pad);
     const size_t each = (size_t)(spec.kernel_h * spec.kernel_w * (spec.in_channels / spec.groups));
-    pt_conv *conv = prepare(&spec, each, o);
-    check(conv->ops->reserve(conv, native, in.n, in.h, in.w));
+    pt_conv *conv = prepare(backend, &spec, each, o);
+    check(backend->ops->conv_reserve(backend, conv, in.n, in.h, in.w));
     in.data = map_data(&in);
     out.data = map_data(&out);
     const size_t real = (size_t)(layer->kernel * layer->kernel * (layer->in / layer->groups));
-    measured m = {1e9, 2.0 * (double)pt_map_count(&out) * (double)real, conv->ops->method(conv)};
+    measured m = {1e9, 2.0 * (double)pt_map_count(&out) * (double)real, backend->ops->conv_method(conv)};
     const double end = now() + o->seconds;
     for (double from = now(), to; from < end; from = to) {
-        conv->ops->run(conv, native, &in, spec.add == PT_ADD_NONE ? NULL : &out, &out);
+        backend->ops->conv_run(backend, conv, &in, spec.add == PT_ADD_NONE ? NULL : &out, &out);
         to = now();
         m.seconds = to - from < m.seconds ? to - from : m.seconds;
     }
     pt_free(in.data);
     pt_free(out.data);
-    conv->ops->free(conv);
+    backend->ops->conv_free(backend, conv);
     return m;
 }
 
 static options read_options(int argc, char **argv)
 {
-    options o = {.threads = pt_cpu_count(), .seconds = 0.3};
+    options o = {.backend = "native", .threads = pt_cpu_count(), .seconds = 0.3};
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--direct") == 0) {
@@ -150,6 +151,8 @@ static options read_options(int argc, char **argv)
             o.int8 = true;
         } else if (value && strcmp(argv[i], "--network") == 0) {
             o.network = argv[++i];
+        } else if (value && strcmp(argv[i], "--backend") == 0) {
+            o.backend = argv[++i];
         } else if (value && strcmp(argv[i], "--layer") == 0) {
             o.layer = argv[++i];
         } else if (value && strcmp(argv[i], "--threads") == 0) {
@@ -168,7 +171,7 @@ int main(int argc, char **argv)
 {
     const options o = read_options(argc, argv);
     pt_backend *backend = NULL;
-    check(pt_backend_native.open(o.threads, &backend));
+    check(pt_backend_open(o.backend, o.threads, &backend));
     const double peak = 2 * peak_rate(o.int8) * o.threads;
     printf("%s, %d threads, peak %.0f GFLOP/s\n", backend->description, o.threads, peak * 1e-9);
     printf("%-10s %-22s %5s %-18s %9s %8s %8s %6s\n", "network", "layer", "times", "method", "GFLOP", "ms",
@@ -180,7 +183,7 @@ int main(int argc, char **argv)
             (o.layer && !strstr(layer->name, o.layer))) {
             continue;
         }
-        const measured m = measure((pt_native *)backend, layer, &o);
+        const measured m = measure(backend, layer, &o);
         printf("%-10s %-22s %5d %-18s %9.3f %8.3f %8.1f %5.0f%%\n", layer->network, layer->name, layer->times,
                m.method, m.flops * 1e-9, m.seconds * 1e3, m.flops / m.seconds * 1e-9,
                100 * m.flops / m.seconds / peak);
