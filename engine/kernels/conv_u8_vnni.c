@@ -75,16 +75,18 @@ static inline __attribute__((always_inline)) void store(uint8_t *out, __m512i q,
     }
 }
 
-/* Adds the summand's bytes to the reals of one pixel. */
+/* Adds the summand's bytes to the reals of one pixel. A byte in 16 bits below 0x4b00 is the float 2^23 +
+ * byte, so that one exact difference takes both 2^23 and the zero point away. */
 static inline __attribute__((always_inline)) void plus_bytes(const pt_vnni_limits *l, __m512 *y,
                                                              const uint8_t *summand, const int vectors)
 {
-    __m512i none = _mm512_setzero_si512(), bytes = spread(_mm512_loadu_si512(summand), vectors);
+    __m512i none = _mm512_setzero_si512(), exponent = _mm512_set1_epi16(0x4b00);
+    __m512i bytes = spread(_mm512_loadu_si512(summand), vectors);
     PT_UNROLL for (int v = 0; v < vectors; v++)
     {
         __m512i words = v < 2 ? _mm512_unpacklo_epi8(bytes, none) : _mm512_unpackhi_epi8(bytes, none);
-        __m512i s = v % 2 ? _mm512_unpackhi_epi16(words, none) : _mm512_unpacklo_epi16(words, none);
-        y[v] = _mm512_fmadd_ps(_mm512_sub_ps(_mm512_cvtepi32_ps(s), l->sum_zero), l->sum_scale, y[v]);
+        __m512i s = v % 2 ? _mm512_unpackhi_epi16(words, exponent) : _mm512_unpacklo_epi16(words, exponent);
+        y[v] = _mm512_fmadd_ps(_mm512_sub_ps(_mm512_castsi512_ps(s), l->sum_zero), l->sum_scale, y[v]);
     }
 }
 

@@ -16,8 +16,9 @@ static inline int pt_vnni_place(int vectors, int c)
 }
 
 typedef struct pt_vnni_limits {
-    __m512 inverse, low, high, sum_scale, sum_zero;
-    __m512i zero; /* in 16 bits */
+    __m512 inverse, low, high, sum_scale;
+    __m512 sum_zero; /* 2^23 + the summand's zero point */
+    __m512i zero;    /* the output's, in 16 bits */
 } pt_vnni_limits;
 
 static inline pt_vnni_limits pt_vnni_limits_of(const pt_u8_finish *finish)
@@ -26,7 +27,7 @@ static inline pt_vnni_limits pt_vnni_limits_of(const pt_u8_finish *finish)
                             _mm512_set1_ps(finish->low),
                             _mm512_set1_ps(finish->high),
                             _mm512_set1_ps(finish->sum.scale),
-                            _mm512_set1_ps((float)finish->sum.zero),
+                            _mm512_set1_ps(0x1p23f + (float)finish->sum.zero),
                             _mm512_set1_epi16((short)finish->zero)};
 }
 
