@@ -40,20 +40,17 @@ void pt_k_roi_axis(float start, float bin, int side, int samples, int size, pt_r
     for (int cell = 0; cell < side; cell++) {
         int32_t *index = axis->index + cell * axis->most;
         float *weight = axis->weight + cell * axis->most;
-        int count = 0, beyond = 0;
+        int count = 0;
         for (int s = 0; s < samples; s++) {
             float at = start + (float)cell * bin + ((float)s + .5f) * bin / (float)samples;
             int low, high;
             float fraction;
-            if (!neighbours(at, size, &low, &high, &fraction)) {
-                beyond++;
-                continue;
+            if (neighbours(at, size, &low, &high, &fraction)) {
+                count = add_neighbour(index, weight, count, low, (1 - fraction) * share);
+                count = add_neighbour(index, weight, count, high, fraction * share);
             }
-            count = add_neighbour(index, weight, count, low, (1 - fraction) * share);
-            count = add_neighbour(index, weight, count, high, fraction * share);
         }
         axis->count[cell] = (uint16_t)count;
-        axis->outside[cell] = (float)beyond * share;
     }
 }
 
@@ -66,39 +63,38 @@ static void roi_f32(const float *map, const pt_roi_tap *taps, int count, int cha
     }
     for (int t = 0; t < count; t++) {
         const float *in = map + taps[t].offset;
-        const float weight = taps[t].weight;
+        const float weight = taps[t].weight.real;
         for (int c = 0; c < channels; c++) {
             out[c] += weight * in[c];
         }
     }
 }
 
-static void roi_u8_block(const uint8_t *map, const pt_roi_tap *taps, int count, int channels, float rest,
+static void roi_u8_block(const uint8_t *map, const pt_roi_tap *taps, int count, int channels, int32_t rest,
                          uint8_t *out)
 {
-    float sums[BLOCK];
+    int32_t sums[BLOCK];
     for (int c = 0; c < channels; c++) {
         sums[c] = rest;
     }
     for (int t = 0; t < count; t++) {
         const uint8_t *in = map + taps[t].offset;
-        const float weight = taps[t].weight;
+        const int32_t weight = taps[t].weight.whole;
         for (int c = 0; c < channels; c++) {
-            sums[c] += weight * (float)in[c];
+            sums[c] += weight * in[c];
         }
     }
     for (int c = 0; c < channels; c++) {
-        float v = sums[c] > 0 ? sums[c] : 0;
-        out[c] = (uint8_t)pt_rint_small(v < 255 ? v : 255);
+        out[c] = (uint8_t)(sums[c] / PT_ROI_ONE);
     }
 }
 
-static void roi_u8(const uint8_t *map, const pt_roi_tap *taps, int count, int channels, float rest,
+static void roi_u8(const uint8_t *map, pt_roi_tap *taps, int count, int channels, int rest, int zero,
                    uint8_t *out)
 {
     for (int c = 0; c < channels; c += BLOCK) {
         int n = channels - c < BLOCK ? channels - c : BLOCK;
-        roi_u8_block(map + c, taps, count, n, rest, out + c);
+        roi_u8_block(map + c, taps, count, n, rest * zero + PT_ROI_ONE / 2, out + c);
     }
 }
 

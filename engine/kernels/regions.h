@@ -15,7 +15,6 @@ typedef struct pt_roi_axis {
     int32_t *index; /* rising within a cell */
     float *weight;
     uint16_t *count; /* 0 .. most */
-    float *outside;  /* the share of the cell's samples that lie beyond the map, which count as 0 */
     int most;        /* 2 * samples */
 } pt_roi_axis;
 
@@ -27,8 +26,13 @@ void pt_k_roi_axis(float start, float bin, int side, int samples, int size, pt_r
 /* One pixel of the map that goes into an output cell. */
 typedef struct pt_roi_tap {
     size_t offset; /* elements from the map's begin to the pixel's first channel */
-    float weight;
+    union {
+        float real;    /* of maps of floats */
+        int32_t whole; /* of maps of bytes: 0 .. PT_ROI_ONE, together at most that */
+    } weight;
 } pt_roi_tap;
+
+enum { PT_ROI_ONE = 2048 /* stands for 1: sums of bytes then fit into two times 16 bits */ };
 
 typedef struct pt_k_box {
     float x0, y0, x1, y1, area;
@@ -42,8 +46,10 @@ typedef struct pt_box_columns {
 typedef struct pt_region_kernels {
     /* out[c] = the sum of weight * map[offset + c] in the order of the taps. */
     void (*roi_f32)(const float *map, const pt_roi_tap *taps, int count, int channels, float *out);
-    /* The same on bytes, beginning with `rest`, rounded (ties to even) and clamped to 0 .. 255. */
-    void (*roi_u8)(const uint8_t *map, const pt_roi_tap *taps, int count, int channels, float rest,
+    /* out[c] = (the sum of weight * map[offset + c], plus rest * zero, plus PT_ROI_ONE / 2) / PT_ROI_ONE,
+     * floored: integers, exact. The weights and rest sum to PT_ROI_ONE. The list has room for one tap more.
+     */
+    void (*roi_u8)(const uint8_t *map, pt_roi_tap *taps, int count, int channels, int rest, int zero,
                    uint8_t *out);
 
     /* Whether the IoU with any of `count` boxes is above the threshold; with one of them it is

@@ -3,7 +3,10 @@
 #include "engine/kernels/regions.h"
 
 enum {
-    BLOCK = 8 /* vectors of channels summed side by side: enough for the latency, few enough for registers */
+    /* Vectors of channels summed side by side: 64 channels, four cache lines of floats of each pixel. Twice
+     * as many in AVX-512 took 11.0 ms where this takes 8.4 (845 regions of 7 x 7 x 256). */
+    BLOCK = 64 / VF_LANES,
+    BYTE_BLOCK = 2, /* vectors of bytes: four sums each */
 };
 
 static inline void roi_block_f32(const float *map, const pt_roi_tap *taps, int count, float *out)
@@ -14,7 +17,7 @@ static inline void roi_block_f32(const float *map, const pt_roi_tap *taps, int c
     }
     for (int t = 0; t < count; t++) {
         const float *in = map + taps[t].offset;
-        const vf weight = vf_set(taps[t].weight);
+        const vf weight = vf_set(taps[t].weight.real);
         for (int i = 0; i < BLOCK; i++) {
             sums[i] = vf_add(sums[i], vf_mul(weight, vf_load(in + i * VF_LANES)));
         }
@@ -34,50 +37,103 @@ static void roi_f32(const float *map, const pt_roi_tap *taps, int count, int cha
         int n = channels - c < VF_LANES ? channels - c : VF_LANES;
         vf sum = vf_set(0);
         for (int t = 0; t < count; t++) {
-            sum = vf_add(sum, vf_mul(vf_set(taps[t].weight), vf_load_n(map + taps[t].offset + c, n)));
+            sum = vf_add(sum, vf_mul(vf_set(taps[t].weight.real), vf_load_n(map + taps[t].offset + c, n)));
         }
         vf_store_n(out + c, n, sum);
     }
 }
 
-static inline vf to_byte_range(vf v)
+/* A weight as 16 * high + low, so that products with bytes add up in 16 bits: high is 127 at most, and low
+ * above 15 only when it is the only one. */
+static inline int high_part(int weight)
 {
-    return vf_min(vf_max(v, vf_set(0)), vf_set(255));
+    return weight >> 4 < 127 ? weight >> 4 : 127;
 }
 
-static inline void roi_block_u8(const uint8_t *map, const pt_roi_tap *taps, int count, float rest,
-                                uint8_t *out)
+/* Both parts of two taps' weights, as the bytes of each pair. */
+static inline void pair_weights(const pt_roi_tap *taps, vb *high, vb *low)
 {
-    vf sums[BLOCK];
-    for (int i = 0; i < BLOCK; i++) {
-        sums[i] = vf_set(rest);
+    int a = taps[0].weight.whole, b = taps[1].weight.whole, ha = high_part(a), hb = high_part(b);
+    *high = vb_set_pairs(ha | hb << 8);
+    *low = vb_set_pairs((a - 16 * ha) | (b - 16 * hb) << 8);
+}
+
+/* Sums of the channels of one vector, in the order that pairing leaves them in: two vectors of 16 bits. */
+typedef struct byte_sums {
+    vb high[2], low[2];
+} byte_sums;
+
+/* Moves what the low parts have gathered to the high ones, which count sixteens. */
+static inline void carry(byte_sums *sums)
+{
+    for (int half = 0; half < 2; half++) {
+        sums->high[half] = vb_add_16(sums->high[half], vb_shift_16(sums->low[half], 4));
+        sums->low[half] = vb_and(sums->low[half], vb_set_pairs(15));
     }
-    for (int t = 0; t < count; t++) {
-        const uint8_t *in = map + taps[t].offset;
-        const vf weight = vf_set(taps[t].weight);
-        for (int i = 0; i < BLOCK; i++) {
-            sums[i] = vf_add(sums[i], vf_mul(weight, vf_of_bytes(in + i * VF_LANES)));
+}
+
+static inline void add_pair(byte_sums *sums, const uint8_t *a, const uint8_t *b, vb high, vb low)
+{
+    const vb first = vb_load(a), second = vb_load(b);
+    const vb pairs[2] = {vb_pair_low(first, second), vb_pair_high(first, second)};
+    for (int half = 0; half < 2; half++) {
+        sums->high[half] = vb_add_16(sums->high[half], vb_dot_pairs(pairs[half], high));
+        sums->low[half] = vb_add_16(sums->low[half], vb_dot_pairs(pairs[half], low));
+    }
+}
+
+/* `taps` are pairs; 8 of them stay within 16 bits: 255 * (16 * 15 + 16). */
+static inline void roi_block_u8(const uint8_t *map, const pt_roi_tap *taps, int count, int rest, int zero,
+                                int vectors, uint8_t *out)
+{
+    byte_sums sums[BYTE_BLOCK];
+    int rest_high = high_part(rest);
+    for (int i = 0; i < vectors; i++) {
+        for (int half = 0; half < 2; half++) {
+            sums[i].high[half] = vb_set_pairs(rest_high * zero + PT_ROI_ONE / 2 / 16);
+            sums[i].low[half] = vb_set_pairs((rest - 16 * rest_high) * zero);
         }
     }
-    for (int i = 0; i < BLOCK; i++) {
-        vf_store_bytes(out + i * VF_LANES, to_byte_range(sums[i]), 0);
+    for (int t = 0; t < count; t += 2) {
+        vb high, low;
+        pair_weights(taps + t, &high, &low);
+        for (int i = 0; i < vectors; i++) {
+            add_pair(&sums[i], map + taps[t].offset + i * VB_LANES, map + taps[t + 1].offset + i * VB_LANES,
+                     high, low);
+        }
+        if (t % 16 == 14) {
+            for (int i = 0; i < vectors; i++) {
+                carry(&sums[i]);
+            }
+        }
+    }
+    for (int i = 0; i < vectors; i++) {
+        carry(&sums[i]);
+        vb_store(out + i * VB_LANES,
+                 vb_narrow(vb_shift_16(sums[i].high[0], 7), vb_shift_16(sums[i].high[1], 7)));
     }
 }
 
-static void roi_u8(const uint8_t *map, const pt_roi_tap *taps, int count, int channels, float rest,
+static void roi_u8(const uint8_t *map, pt_roi_tap *taps, int count, int channels, int rest, int zero,
                    uint8_t *out)
 {
-    int c = 0;
-    for (; c + BLOCK * VF_LANES <= channels; c += BLOCK * VF_LANES) {
-        roi_block_u8(map + c, taps, count, rest, out + c);
+    if (count % 2) { /* of no weight */
+        taps[count] = (pt_roi_tap){.offset = taps[0].offset};
+        count++;
     }
-    for (; c < channels; c += VF_LANES) {
-        int n = channels - c < VF_LANES ? channels - c : VF_LANES;
-        vf sum = vf_set(rest);
+    int c = 0;
+    for (; c + BYTE_BLOCK * VB_LANES <= channels; c += BYTE_BLOCK * VB_LANES) {
+        roi_block_u8(map + c, taps, count, rest, zero, BYTE_BLOCK, out + c);
+    }
+    for (; c + VB_LANES <= channels; c += VB_LANES) {
+        roi_block_u8(map + c, taps, count, rest, zero, 1, out + c);
+    }
+    for (; c < channels; c++) {
+        int sum = rest * zero + PT_ROI_ONE / 2;
         for (int t = 0; t < count; t++) {
-            sum = vf_add(sum, vf_mul(vf_set(taps[t].weight), vf_of_bytes_n(map + taps[t].offset + c, n)));
+            sum += taps[t].weight.whole * map[taps[t].offset + (size_t)c];
         }
-        vf_store_bytes_n(out + c, n, to_byte_range(sum), 0);
+        out[c] = (uint8_t)(sum / PT_ROI_ONE);
     }
 }
 

@@ -212,4 +212,44 @@ static inline vb vb_spread_rgb(const uint8_t *p)
     return _mm256_set_m128i(_mm_shuffle_epi8(high, later), _mm_shuffle_epi8(low, spread));
 }
 
+static inline vb vb_pair_low(vb a, vb b)
+{
+    return _mm256_unpacklo_epi8(a, b);
+}
+
+static inline vb vb_pair_high(vb a, vb b)
+{
+    return _mm256_unpackhi_epi8(a, b);
+}
+
+static inline vb vb_dot_pairs(vb bytes, vb weights)
+{
+    return _mm256_maddubs_epi16(bytes, weights);
+}
+
+static inline vb vb_set_pairs(int sixteen_bits)
+{
+    return _mm256_set1_epi16((short)sixteen_bits);
+}
+
+static inline vb vb_add_16(vb a, vb b)
+{
+    return _mm256_add_epi16(a, b);
+}
+
+static inline vb vb_shift_16(vb v, int right)
+{
+    return _mm256_srli_epi16(v, right);
+}
+
+static inline vb vb_and(vb a, vb b)
+{
+    return _mm256_and_si256(a, b);
+}
+
+static inline vb vb_narrow(vb low, vb high)
+{
+    return _mm256_packus_epi16(low, high);
+}
+
 #endif

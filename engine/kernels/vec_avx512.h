@@ -208,4 +208,48 @@ static inline vb vb_spread_rgb(const uint8_t *p)
     return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(quarters, packed), _mm512_broadcast_i32x4(spread));
 }
 
+/* Pairs of bytes: a0 b0 a1 b1 ..; which of them are low and which high is what vb_narrow puts in order again.
+ */
+static inline vb vb_pair_low(vb a, vb b)
+{
+    return _mm512_unpacklo_epi8(a, b);
+}
+
+static inline vb vb_pair_high(vb a, vb b)
+{
+    return _mm512_unpackhi_epi8(a, b);
+}
+
+/* In each 16 bits the sum of the two products of bytes with signed bytes; it must fit. */
+static inline vb vb_dot_pairs(vb bytes, vb weights)
+{
+    return _mm512_maddubs_epi16(bytes, weights);
+}
+
+static inline vb vb_set_pairs(int sixteen_bits)
+{
+    return _mm512_set1_epi16((short)sixteen_bits);
+}
+
+static inline vb vb_add_16(vb a, vb b)
+{
+    return _mm512_add_epi16(a, b);
+}
+
+static inline vb vb_shift_16(vb v, int right)
+{
+    return _mm512_srli_epi16(v, (unsigned)right);
+}
+
+static inline vb vb_and(vb a, vb b)
+{
+    return _mm512_and_si512(a, b);
+}
+
+/* The low bytes of what began as low and high pairs; all are 0 .. 255. */
+static inline vb vb_narrow(vb low, vb high)
+{
+    return _mm512_packus_epi16(low, high);
+}
+
 #endif

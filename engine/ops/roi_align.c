@@ -44,15 +44,14 @@ typedef struct roi_scratch {
 /* Bytes of one axis of `side` cells, a multiple of 8. */
 static size_t axis_bytes(size_t most, size_t side)
 {
-    return (side * (most * (sizeof(int32_t) + sizeof(float)) + sizeof(float) + sizeof(uint16_t)) + 7) / 8 * 8;
+    return (side * (most * (sizeof(int32_t) + sizeof(float)) + sizeof(uint16_t)) + 7) / 8 * 8;
 }
 
 static pt_roi_axis place_axis(uint8_t *memory, size_t most, size_t side)
 {
     pt_roi_axis axis = {.index = (int32_t *)(void *)memory, .most = (int)most};
     axis.weight = (float *)(void *)(axis.index + side * most);
-    axis.outside = axis.weight + side * most;
-    axis.count = (uint16_t *)(void *)(axis.outside + side);
+    axis.count = (uint16_t *)(void *)(axis.weight + side * most);
     return axis;
 }
 
@@ -67,7 +66,7 @@ static roi_scratch place_scratch(uint8_t *memory, int sampling_ratio, int side)
 pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int workers)
 {
     size_t most = 2 * (size_t)sampling_ratio, total;
-    size_t each = 2 * axis_bytes(most, (size_t)side) + most * most * sizeof(pt_roi_tap);
+    size_t each = 2 * axis_bytes(most, (size_t)side) + (most * most + 1) * sizeof(pt_roi_tap);
     each = (each + PT_ALIGNMENT - 1) / PT_ALIGNMENT * PT_ALIGNMENT;
     if (!pt_size_mul(each, (size_t)workers, &total)) {
         return PT_NOMEM("region sample points");
@@ -125,11 +124,40 @@ static int list_taps(const roi_scratch *scratch, const pt_map *map, int cy, int 
     for (int i = cy * y->most; i < cy * y->most + y->count[cy]; i++) {
         size_t row = (size_t)y->index[i] * (size_t)map->w;
         for (int j = 0; j < x->count[cx]; j++) {
-            scratch->taps[n++] =
-                (pt_roi_tap){(row + (size_t)columns[j]) * (size_t)map->c, y->weight[i] * shares[j]};
+            pt_roi_tap *tap = &scratch->taps[n++];
+            tap->offset = (row + (size_t)columns[j]) * (size_t)map->c;
+            tap->weight.real = y->weight[i] * shares[j];
         }
     }
     return n;
+}
+
+/* Makes the weights whole, by rounding their running sum, which leaves no error in all of them together.
+ * Returns what they lack to one. */
+static int make_whole(pt_roi_tap *taps, int count)
+{
+    float sum = 0;
+    int before = 0;
+    for (int t = 0; t < count; t++) {
+        sum += taps[t].weight.real;
+        int now = (int)(sum * PT_ROI_ONE + .5f);
+        now = now < PT_ROI_ONE ? now : PT_ROI_ONE;
+        taps[t].weight.whole = now - before;
+        before = now;
+    }
+    return PT_ROI_ONE - before;
+}
+
+static void align_cell(const roi_job *job, const pt_map *map, pt_roi_tap *taps, int count, size_t cell)
+{
+    if (map->elem == PT_F32) {
+        float *out = pt_map_f32(job->out) + cell * (size_t)map->c;
+        job->kernels->roi_f32(pt_map_f32(map), taps, count, map->c, out);
+    } else {
+        uint8_t *out = pt_map_u8(job->out) + cell * (size_t)map->c;
+        int rest = make_whole(taps, count);
+        job->kernels->roi_u8(pt_map_u8(map), taps, count, map->c, rest, map->quant.zero, out);
+    }
 }
 
 static void align_one(const roi_job *job, size_t i, int worker)
@@ -142,16 +170,7 @@ static void align_one(const roi_job *job, size_t i, int worker)
     size_t cell = i * (size_t)side * (size_t)side;
     for (int cy = 0; cy < side; cy++) {
         for (int cx = 0; cx < side; cx++, cell++) {
-            int count = list_taps(&scratch, map, cy, cx);
-            if (map->elem == PT_F32) {
-                float *out = pt_map_f32(job->out) + cell * (size_t)map->c;
-                job->kernels->roi_f32(pt_map_f32(map), scratch.taps, count, map->c, out);
-            } else {
-                uint8_t *out = pt_map_u8(job->out) + cell * (size_t)map->c;
-                float inside = (1 - scratch.y.outside[cy]) * (1 - scratch.x.outside[cx]);
-                job->kernels->roi_u8(pt_map_u8(map), scratch.taps, count, map->c,
-                                     (float)map->quant.zero * (1 - inside), out);
-            }
+            align_cell(job, map, scratch.taps, list_taps(&scratch, map, cy, cx), cell);
         }
     }
 }

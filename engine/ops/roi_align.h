@@ -33,8 +33,10 @@ typedef struct pt_roi_space {
 pt_status pt_roi_space_reserve(pt_roi_space *space, int sampling_ratio, int side, int workers);
 void pt_roi_space_fini(pt_roi_space *space);
 
-/* out: count x side x side x channels, of the pyramid's elem and quant (all levels share them). A byte is the
- * rounded mean of the samples (ties to even). */
+/* out: count x side x side x channels, of the pyramid's elem and quant (all levels share them). Of bytes, the
+ * running sum of a cell's weights, in the order of pixels, is rounded to 2048ths; the sum of products is then
+ * an integer, rounded to a byte (half up). So a map that is the same everywhere stays so, and even noise has
+ * little more error than the last rounding alone. */
 void pt_roi_align(const pt_pyramid *pyramid, pt_roi_space *space, pt_pool *pool, const pt_box *boxes,
                   size_t count, int side, pt_map *out);
 
