@@ -235,7 +235,7 @@ bool case_make(randoms *r, case_kind kind, pt_elem in, pt_elem out, conv_case *c
                       .add = (pt_add)random_int(r, 0, 2),
                       .in_elem = in,
                       .out_elem = out};
-    int n = random_int(r, 1, 3), h = random_int(r, 1, 23), w = random_int(r, 1, 40);
+    int n = random_int(r, 1, 3), h = random_int(r, 1, 17), w = random_int(r, 1, 28);
     choose_channels(r, kind, &s);
     s.kernel_h = s.kernel_w = 3;
     s.pad = 1;
