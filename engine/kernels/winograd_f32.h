@@ -28,9 +28,10 @@ enum {
 typedef struct pt_f32_winograd_out {
     const float *sums; /* of this tile; the next plane's lie `plane` floats behind */
     size_t plane;
-    int channels;                         /* a multiple of 16 */
-    float *out[PT_WINOGRAD_PIXELS];       /* each output pixel, NULL beyond the map */
-    const float *add[PT_WINOGRAD_PIXELS]; /* the summand's pixels; all NULL: nothing is added */
+    int channels;                          /* a multiple of 16 */
+    float *out[PT_WINOGRAD_PIXELS];        /* each output pixel, NULL beyond the map */
+    const float *next[PT_WINOGRAD_PIXELS]; /* the output pixels that are wanted after these; only a hint */
+    const float *add[PT_WINOGRAD_PIXELS];  /* the summand's pixels; all NULL: nothing is added */
     const float *bias;
     pt_activation activation;
 } pt_f32_winograd_out;

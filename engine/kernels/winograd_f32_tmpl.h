@@ -73,6 +73,10 @@ static void winograd_out(const pt_f32_winograd_out *w)
 {
     const pt_activation activation = w->activation;
     for (int c = 0; c < w->channels; c += WIDTH) {
+        UNROLL for (int i = 0; i < PT_WINOGRAD_PIXELS; i++)
+        {
+            prefetch_write(w->next[i] + c);
+        }
         vf half[6][4]; /* [column][row] */
         UNROLL for (int x = 0; x < 6; x++)
         {

@@ -169,26 +169,39 @@ static const float *summand_at(const job *j, int n, int y, int x)
     return pt_map_f32(sum) + (row * (size_t)sum->w + (size_t)x) * (size_t)sum->c;
 }
 
+/* A tile's output pixels, NULL beyond the map, from `channel` on. */
+static void find_outputs(const job *j, size_t tile, int channel, pt_f32_winograd_out *w)
+{
+    const pt_map *out = j->out;
+    const place at = place_of(j, tile);
+    for (int i = 0; i < PT_WINOGRAD_PIXELS; i++) {
+        const int y = at.y + i / TILE, x = at.x + i % TILE;
+        const bool inside = y < out->h && x < out->w;
+        const size_t row = (size_t)at.n * (size_t)out->h + (size_t)y;
+        const size_t pixel = row * (size_t)out->w + (size_t)x;
+        w->out[i] = inside ? pt_map_f32(out) + pixel * (size_t)out->c + channel : NULL;
+        w->add[i] = inside && j->summand ? summand_at(j, at.n, y, x) + channel : NULL;
+    }
+}
+
 static void transform_sums(const job *j, const block *b, int panel)
 {
     const winograd *layer = j->layer;
-    const pt_map *out = j->out;
     const int channel = panel * PT_F32_PANEL;
-    pt_f32_winograd_out tile = {.plane = j->cut.sum_plane, .activation = layer->base.spec.activation};
-    tile.bias = layer->bias + channel;
-    tile.channels = least(out->c - channel, PT_F32_PANEL);
+    const pt_f32_winograd_out every = {.plane = j->cut.sum_plane,
+                                       .activation = layer->base.spec.activation,
+                                       .bias = layer->bias + channel,
+                                       .channels = least(j->out->c - channel, PT_F32_PANEL)};
+    pt_f32_winograd_out tiles[2] = {every, every};
+    find_outputs(j, b->tile, channel, &tiles[0]);
     for (size_t t = 0; t < b->tiles; t++) {
-        const place at = place_of(j, b->tile + t);
-        tile.sums = b->sums + t * PT_F32_PANEL;
+        pt_f32_winograd_out *now = &tiles[t % 2], *next = &tiles[(t + 1) % 2];
+        find_outputs(j, b->tile + (t + 1 < b->tiles ? t + 1 : t), channel, next);
         for (int i = 0; i < PT_WINOGRAD_PIXELS; i++) {
-            const int y = at.y + i / TILE, x = at.x + i % TILE;
-            const bool inside = y < out->h && x < out->w;
-            const size_t row = (size_t)at.n * (size_t)out->h + (size_t)y;
-            const size_t pixel = row * (size_t)out->w + (size_t)x;
-            tile.out[i] = inside ? pt_map_f32(out) + pixel * (size_t)out->c + channel : NULL;
-            tile.add[i] = inside && j->summand ? summand_at(j, at.n, y, x) + channel : NULL;
+            now->next[i] = next->out[i] ? next->out[i] : next->out[0];
         }
-        layer->kernels->winograd_out(&tile);
+        now->sums = b->sums + t * PT_F32_PANEL;
+        layer->kernels->winograd_out(now);
     }
 }
 
