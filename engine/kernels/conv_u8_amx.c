@@ -3,7 +3,6 @@
 #include "engine/kernels/amx.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 /* Palette 1: eight tiles of 16 rows of 64 bytes. Intel 64 and IA-32 Architectures Software Developer's
  * Manual, volume 1, section 18.3. */
@@ -31,12 +30,27 @@ static void end(void)
     PT_AMX_RELEASE();
 }
 
-/* What rows of one block share, in registers: two halves of 16 channels. */
+/* What the rows of one block share, as local values: stores of bytes may alias anything that has an address,
+ * and would make the compiler load it all again for each row. */
 typedef struct half {
     __m512 multiplier, bias;
     __m512i offset;
     __mmask16 mask;
 } half;
+
+typedef struct way_out {
+    half low, high; /* of the block's channels */
+    bool both;
+    pt_elem elem;
+    pt_activation activation;
+    __m512 inverse, top, sum_scale;
+    __m512i sum_zero, bottom, zero;
+    const int32_t *sums;
+    const ptrdiff_t *out, *summand;
+    ptrdiff_t pixel; /* channels */
+    const uint8_t *summand_map;
+    uint8_t *out_map; /* both maps: at the block's first channel */
+} way_out;
 
 static inline half load_half(const pt_k_amx_rows *rows, int at)
 {
@@ -49,59 +63,77 @@ static inline half load_half(const pt_k_amx_rows *rows, int at)
                              : (__mmask16)0};
 }
 
-static inline __m512 add_summand(const pt_k_amx_rows *rows, ptrdiff_t at, __mmask16 mask, __m512 y)
+static inline way_out make_way(const pt_k_amx_rows *rows)
 {
     const pt_k_amx_finish *f = rows->finish;
-    if (f->elem == PT_F32) {
-        return _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, (const float *)rows->summand_map + at));
-    }
-    __m128i bytes = _mm_maskz_loadu_epi8(mask, (const uint8_t *)rows->summand_map + at);
-    __m512i centred = _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), _mm512_set1_epi32(f->sum.zero));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(centred), _mm512_set1_ps(f->sum.scale), y);
+    const size_t first = (size_t)rows->first_channel * pt_elem_size(f->elem);
+    return (way_out){
+        .low = load_half(rows, 0),
+        .high = load_half(rows, 16),
+        .both = rows->channels > 16,
+        .elem = f->elem,
+        .activation = f->activation,
+        .inverse = _mm512_set1_ps(f->out_inverse),
+        .top = _mm512_set1_ps((float)(255 - f->out.zero)),
+        .sum_scale = _mm512_set1_ps(f->sum.scale),
+        .sum_zero = _mm512_set1_epi32(f->sum.zero),
+        .bottom = _mm512_set1_epi32(-f->out.zero),
+        .zero = _mm512_set1_epi32(f->out.zero),
+        .sums = rows->sums,
+        .out = rows->out,
+        .summand = rows->summand,
+        .pixel = rows->pixel_channels,
+        .summand_map = rows->summand_map ? (const uint8_t *)rows->summand_map + first : NULL,
+        .out_map = (uint8_t *)rows->out_map + first,
+    };
 }
 
-static inline void store(const pt_k_amx_rows *rows, ptrdiff_t at, __mmask16 mask, __m512 y)
+static inline __m512 add_summand(const way_out *way, ptrdiff_t at, __mmask16 mask, __m512 y)
 {
-    const pt_k_amx_finish *f = rows->finish;
-    if (f->elem == PT_F32) {
-        _mm512_mask_storeu_ps((float *)rows->out_map + at, mask, y);
+    if (way->elem == PT_F32) {
+        return _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, (const float *)way->summand_map + at));
+    }
+    __m512i bytes = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, way->summand_map + at));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(bytes, way->sum_zero)), way->sum_scale, y);
+}
+
+static inline void store(const way_out *way, ptrdiff_t at, __mmask16 mask, __m512 y)
+{
+    if (way->elem == PT_F32) {
+        _mm512_mask_storeu_ps((float *)way->out_map + at, mask, y);
         return;
     }
     /* Clamping from above before rounding is the same as after, as the limit is an integer, and keeps large
      * floats from leaving the integers' range; from below they become the smallest integer, which is clamped.
      */
-    __m512 scaled = _mm512_min_ps(_mm512_mul_ps(y, _mm512_set1_ps(f->out_inverse)),
-                                  _mm512_set1_ps((float)(255 - f->out.zero)));
-    __m512i q = _mm512_max_epi32(_mm512_cvtps_epi32(scaled), _mm512_set1_epi32(-f->out.zero));
-    q = _mm512_add_epi32(q, _mm512_set1_epi32(f->out.zero));
-    _mm_mask_storeu_epi8((uint8_t *)rows->out_map + at, mask, _mm512_cvtepi32_epi8(q));
+    __m512 scaled = _mm512_min_ps(_mm512_mul_ps(y, way->inverse), way->top);
+    __m512i q = _mm512_add_epi32(_mm512_max_epi32(_mm512_cvtps_epi32(scaled), way->bottom), way->zero);
+    _mm_mask_storeu_epi8(way->out_map + at, mask, _mm512_cvtepi32_epi8(q));
 }
 
-static inline void finish_half(const pt_k_amx_rows *rows, const half *h, int row, int column)
+static inline void finish_half(const way_out *way, const half *h, int row, int column)
 {
-    const pt_activation activation = rows->finish->activation;
-    __m512i sums = _mm512_loadu_si512(rows->sums + row * PT_AMX_COLUMNS + column);
+    __m512i sums = _mm512_loadu_si512(way->sums + row * PT_AMX_COLUMNS + column);
     __m512 y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sums, h->offset)), h->multiplier, h->bias);
-    const ptrdiff_t channel = rows->first_channel + column;
-    if (rows->summand_map) {
-        y = add_summand(rows, rows->summand[row] * rows->pixel_channels + channel, h->mask, y);
+    if (way->summand_map) {
+        y = add_summand(way, way->summand[row] * way->pixel + column, h->mask, y);
     }
-    if (activation != PT_ACT_NONE) {
+    if (way->activation != PT_ACT_NONE) {
         y = _mm512_max_ps(y, _mm512_setzero_ps());
     }
-    if (activation == PT_ACT_RELU6) {
+    if (way->activation == PT_ACT_RELU6) {
         y = _mm512_min_ps(y, _mm512_set1_ps(6.0f));
     }
-    store(rows, rows->out[row] * rows->pixel_channels + channel, h->mask, y);
+    store(way, way->out[row] * way->pixel + column, h->mask, y);
 }
 
-static inline void finish_rows(const pt_k_amx_rows *rows, const half halves[2], int first, int last)
+static inline void finish_rows(const way_out *way, int first, int last)
 {
     for (int row = first; row < last; row++) {
-        if (rows->out[row] >= 0) {
-            finish_half(rows, &halves[0], row, 0);
-            if (rows->channels > 16) {
-                finish_half(rows, &halves[1], row, 16);
+        if (way->out[row] >= 0) {
+            finish_half(way, &way->low, row, 0);
+            if (way->both) {
+                finish_half(way, &way->high, row, 16);
             }
         }
     }
@@ -109,8 +141,8 @@ static inline void finish_rows(const pt_k_amx_rows *rows, const half halves[2], 
 
 static void finish(const pt_k_amx_rows *rows)
 {
-    const half halves[2] = {load_half(rows, 0), load_half(rows, 16)};
-    finish_rows(rows, halves, 0, PT_AMX_ROWS);
+    const way_out way = make_way(rows);
+    finish_rows(&way, 0, PT_AMX_ROWS);
 }
 
 static inline void begin_sums(const pt_k_amx_block *k, const int32_t *below, ptrdiff_t row)
@@ -131,18 +163,12 @@ static inline void begin_sums(const pt_k_amx_block *k, const int32_t *below, ptr
 /* Tiles 0 to 3 are the sums (two halves of positions by two of channels), 4 and 5 positions, 6 and 7 weights:
  * four loads feed four products, and a product takes as long as two loads from the first cache. Taps are the
  * inner loop, as neighbouring taps read the same bytes again. */
-static void block(const pt_k_amx_block *k, const pt_k_amx_rows *rows)
+static inline void sum_block(const pt_k_amx_block *k, const way_out *way)
 {
     const ptrdiff_t row = PT_AMX_COLUMNS * sizeof(int32_t);
     int32_t *below = k->c + 16 * PT_AMX_COLUMNS;
     const int each = (PT_AMX_ROWS + k->steps * k->tap_count - 1) / (k->steps * k->tap_count);
-    int done = rows ? 0 : PT_AMX_ROWS;
-    half halves[2];
-    memset(halves, 0, sizeof halves);
-    if (rows) {
-        halves[0] = load_half(rows, 0);
-        halves[1] = load_half(rows, 16);
-    }
+    int done = way ? 0 : PT_AMX_ROWS;
     begin_sums(k, below, row);
     const int8_t *b = k->b;
     const uint8_t *a0 = k->a, *a1 = k->a + 16 * k->a_step;
@@ -158,7 +184,7 @@ static void block(const pt_k_amx_block *k, const pt_k_amx_rows *rows)
             PT_AMX_MULTIPLY(3, 5, 7);
             if (done < PT_AMX_ROWS) {
                 const int last = done + each < PT_AMX_ROWS ? done + each : PT_AMX_ROWS;
-                finish_rows(rows, halves, done, last);
+                finish_rows(way, done, last);
                 done = last;
             }
         }
@@ -167,6 +193,16 @@ static void block(const pt_k_amx_block *k, const pt_k_amx_rows *rows)
     PT_AMX_STORE(1, k->c + 16, row);
     PT_AMX_STORE(2, below, row);
     PT_AMX_STORE(3, below + 16, row);
+}
+
+static void block(const pt_k_amx_block *k, const pt_k_amx_rows *rows)
+{
+    if (rows) {
+        const way_out way = make_way(rows);
+        sum_block(k, &way);
+    } else {
+        sum_block(k, NULL);
+    }
 }
 
 #ifdef PT_AMX_EMULATED
