@@ -30,7 +30,7 @@ typedef struct pt_f32_finish {
 /* Rows of A times one panel of packed weights: `rows` pixels by `columns` output channels. A row of A is
  * `segments` stretches of `depth` floats. */
 typedef struct pt_f32_tile {
-    const float *a; /* read soon behind it: the next rows' first segments are fetched ahead */
+    const float *a;
     size_t a_stride;
     int segments;
     size_t segment_stride;

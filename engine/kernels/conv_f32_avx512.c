@@ -26,7 +26,7 @@ static inline void vf_store_first(float *p, vf x, int n)
 
 static inline void prefetch(const float *p)
 {
-    _mm_prefetch((const char *)p, _MM_HINT_T1);
+    _mm_prefetch((const char *)p, _MM_HINT_T0);
 }
 
 static inline void prefetch_write(const float *p)

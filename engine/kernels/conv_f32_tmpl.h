@@ -20,16 +20,13 @@ ALWAYS_INLINE void multiply(const pt_f32_tile *t, const float *b, const int rows
 {
     const size_t stride = t->a_stride;
     for (int segment = 0; segment < t->segments; segment++) {
-        const float *a = t->a + (size_t)segment * t->segment_stride, *next = a + (size_t)rows * stride;
+        const float *a = t->a + (size_t)segment * t->segment_stride;
         const float *base[BASES];
         UNROLL for (int i = 0; i < (rows + 2) / 3; i++)
         {
             base[i] = a + (size_t)(3 * i) * stride;
         }
         for (size_t k = t->depth; k > 0; k--) {
-            /* The rows of the tile that follows, a cache line at a time. */
-            prefetch(next);
-            next += 16;
             vf w[VECTORS];
             UNROLL for (int v = 0; v < vectors; v++)
             {

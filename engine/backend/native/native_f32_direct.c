@@ -19,6 +19,8 @@ enum {
     BLOCK_COLUMNS = 512,
     LEAST_COLUMNS = 64,
     BLOCK_DEPTH = 1024,
+    WIDE_PANELS = 16,
+    KEPT_WEIGHTS = 1 << 18, /* floats that stay in L2 beside the rest */
     LEAST_RUN = 8, /* output columns: narrower maps are gathered, so that tiles need not end with the row */
     TASKS_PER_THREAD = 4, /* so that none waits long for the last */
     LINE = PT_ALIGNMENT / sizeof(float),
@@ -259,28 +261,24 @@ static void find_rows(const job *j, const block *b, const piece *p, const layer_
     tile->segment_stride = (size_t)in->w * channels;
 }
 
-static void run_panel(const job *j, const block *b, int panel, const layer_part *part)
+static void run_tile(const job *j, const block *b, int panel, const piece *p, const layer_part *part)
 {
     const direct *layer = j->layer;
     const int column = panel * PT_F32_PANEL, channel = b->group * layer->group_out + column;
-    const size_t index = (size_t)(b->group * layer->panels + panel);
+    const size_t index = (size_t)(b->group * layer->panels + panel), pixel = b->pixel + (size_t)p->from;
     pt_f32_finish finish = {.activation = layer->base.spec.activation, .out_stride = (size_t)j->out->c};
     finish.bias = layer->bias + index * PT_F32_PANEL;
+    finish.out = pt_map_f32(j->out) + pixel * (size_t)j->out->c + channel;
+    for (int r = 0; part->last && j->summand && r < p->rows; r++) {
+        finish.add[r] = summand_at(j, pixel + (size_t)r) + channel;
+    }
     pt_f32_tile tile = {.sums_stride = PT_F32_PANEL, .begin = part->depth0 == 0};
     tile.b = layer->weights + (index * layer->depth + part->depth0) * PT_F32_PANEL;
     tile.columns = least(layer->group_out - column, PT_F32_PANEL);
     tile.finish = part->last ? &finish : NULL;
-    for (int i = 0; i < b->piece_count; i++) {
-        const piece *p = &b->pieces[i];
-        const size_t pixel = b->pixel + (size_t)p->from;
-        find_rows(j, b, p, part, &tile);
-        tile.sums = b->sums + ((size_t)(panel - b->panel) * b->pixels + (size_t)p->from) * PT_F32_PANEL;
-        finish.out = pt_map_f32(j->out) + pixel * (size_t)j->out->c + channel;
-        for (int r = 0; part->last && j->summand && r < p->rows; r++) {
-            finish.add[r] = summand_at(j, pixel + (size_t)r) + channel;
-        }
-        layer->kernels->tile(&tile);
-    }
+    tile.sums = b->sums + ((size_t)(panel - b->panel) * b->pixels + (size_t)p->from) * PT_F32_PANEL;
+    find_rows(j, b, p, part, &tile);
+    layer->kernels->tile(&tile);
 }
 
 static void run_part(const job *j, const block *b, const layer_part *part)
@@ -292,8 +290,16 @@ static void run_part(const job *j, const block *b, const layer_part *part)
                          b->rows + (size_t)r * j->cut.row);
         }
     }
-    for (int panel = b->panel; panel < b->panel + b->panels; panel++) {
-        run_panel(j, b, panel, part);
+    /* Weights are read once per tile or once per block; the former writes wide outputs row by row. */
+    const size_t weights = part->depth * (size_t)b->panels * PT_F32_PANEL;
+    if (b->panels >= WIDE_PANELS && weights <= KEPT_WEIGHTS) {
+        for (int i = 0; i < b->piece_count * b->panels; i++) {
+            run_tile(j, b, b->panel + i % b->panels, &b->pieces[i / b->panels], part);
+        }
+        return;
+    }
+    for (int i = 0; i < b->piece_count * b->panels; i++) {
+        run_tile(j, b, b->panel + i / b->piece_count, &b->pieces[i % b->piece_count], part);
     }
 }
 
