@@ -64,13 +64,24 @@ static const pt_native_ops dense_ops = {
     .method = dense_method,
 };
 
+/* The most vectors of a block. Weights that take most of the L1 cache leave it at every tile of pixels, one
+ * here, one there, which processors cannot foresee as they can a stream; then one fewer. Measured on Zen 5
+ * (48 KiB), 512 channels to 128 at 128 x 128: 2.9 ms instead of 3.7. */
+static int most_vectors(const pt_u8_dense *dense)
+{
+    enum { SAFE = 20 << 10, STREAM = 56 << 10 };
+    int most = dense->kernels->max_vectors;
+    size_t bytes = (size_t)dense->run_count * (size_t)dense->run_steps * dense->step_bytes * (size_t)most;
+    return most >= 4 && bytes > SAFE && bytes <= STREAM ? most - 1 : most;
+}
+
 /* Blocks of the most vectors that are as equal as whole vectors allow: 5 = 3 + 2, not 4 + 1. */
 static int cut_group(pt_u8_dense *dense, int group, int made)
 {
     const pt_conv_spec *s = &dense->base.spec;
     int channels = s->out_channels / s->groups, lanes = dense->kernels->lanes;
     int vectors = (channels + lanes - 1) / lanes;
-    int blocks = (vectors + dense->kernels->max_vectors - 1) / dense->kernels->max_vectors;
+    int most = most_vectors(dense), blocks = (vectors + most - 1) / most;
     int done = 0;
     for (int i = 0; i < blocks; i++) {
         int here = (vectors - done) / (blocks - i) + ((vectors - done) % (blocks - i) > 0);
