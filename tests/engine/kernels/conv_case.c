@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -26,9 +28,36 @@ static void *new_block(size_t bytes)
     return block;
 }
 
+/* A map's memory ends where a page without access begins, and one lies before it: vector kernels are not
+ * instrumented, and a step outside shall be seen. */
+static size_t guarded_bytes(size_t bytes, size_t page)
+{
+    return (bytes + PT_MAP_SLACK + PT_ALIGNMENT + page - 1) / page * page;
+}
+
+static void *new_guarded(size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), inner = guarded_bytes(bytes, page);
+    unsigned char *pages = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    assert_int_equal(mprotect(pages + page, inner, PROT_READ | PROT_WRITE), 0);
+    memset(pages + page, SLACK, inner);
+    const size_t room = (bytes + PT_MAP_SLACK + PT_ALIGNMENT - 1) / PT_ALIGNMENT * PT_ALIGNMENT;
+    return pages + page + inner - room;
+}
+
+static void free_guarded(void *block, size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), inner = guarded_bytes(bytes, page);
+    const size_t room = (bytes + PT_MAP_SLACK + PT_ALIGNMENT - 1) / PT_ALIGNMENT * PT_ALIGNMENT;
+    if (block) {
+        munmap((unsigned char *)block + room - inner - page, inner + 2 * page);
+    }
+}
+
 static void fill_map(randoms *r, pt_map *map)
 {
-    map->data = new_block(pt_map_bytes(map));
+    map->data = new_guarded(pt_map_bytes(map));
     if (map->elem == PT_F32) {
         random_fill(r, pt_map_f32(map), pt_map_count(map), -1, 1);
         return;
@@ -267,9 +296,9 @@ bool case_make(randoms *r, case_kind kind, pt_elem in, pt_elem out, conv_case *c
 void case_free(conv_case *c)
 {
     pt_conv_weights_free(&c->weights);
-    pt_free(c->in.data);
-    pt_free(c->summand.data);
-    pt_free(c->out.data);
+    free_guarded(c->in.data, pt_map_bytes(&c->in));
+    free_guarded(c->summand.data, pt_map_bytes(&c->summand));
+    free_guarded(c->out.data, pt_map_bytes(&c->out));
     free(c->exact);
     free(c->magnitude);
     free(c->wanted);
