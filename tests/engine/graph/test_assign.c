@@ -211,6 +211,32 @@ static void test_conversion_behind_pooling(void **state)
     small_model_close(&m);
 }
 
+/* The box head's last layer computes in floats, merged or not, unless it is named. */
+static void test_kept_layer(void **state)
+{
+    (void)state;
+    small_model m = small_resnet(0);
+    static const struct {
+        const char *precision, *without, *value;
+        pt_numeric wanted;
+    } cases[] = {{"int8", NULL, "roi_heads.box_predictor", PT_FP32},
+                 {"int8", "concat", "roi_heads.box_predictor.bbox_pred", PT_FP32},
+                 {"int8,roi_heads.box_predictor=int8", NULL, "roi_heads.box_predictor", PT_INT8},
+                 {"int8,roi_heads.box_predictor.cls_score=int8", NULL, "roi_heads.box_predictor", PT_INT8},
+                 {"int8", NULL, "roi_heads.box_head.fc7", PT_INT8},
+                 {"int8", NULL, "rpn.head", PT_INT8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pt_ir ir = small_network(&m, cases[i].without);
+        pt_calibration c = calibrate(&ir, NULL);
+        assert_int_equal(assign(&ir, cases[i].precision, &c, true).code, PT_OK);
+        check_elems(&ir);
+        assert_int_equal(small_find(&ir, cases[i].value)->numeric, cases[i].wanted);
+        forget(&c);
+        pt_ir_free(&ir);
+    }
+    small_model_close(&m);
+}
+
 static void test_missing_ranges(void **state)
 {
     (void)state;
@@ -282,10 +308,10 @@ static void test_allocation_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_bytes),           cmocka_unit_test(test_conversions),
-        cmocka_unit_test(test_combinations),        cmocka_unit_test(test_conversion_behind_pooling),
-        cmocka_unit_test(test_missing_ranges),      cmocka_unit_test(test_unknown_layer),
-        cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_all_bytes),     cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_combinations),  cmocka_unit_test(test_conversion_behind_pooling),
+        cmocka_unit_test(test_kept_layer),    cmocka_unit_test(test_missing_ranges),
+        cmocka_unit_test(test_unknown_layer), cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
