@@ -175,6 +175,7 @@ static pt_status time_layers(const pt_measure_options *o, feed *images, pt_measu
     PT_TRY(pt_engine_layers(r->engine, &r->layers, &r->layer_count));
     double floor = sum_layers(r);
     r->share = 1e3 * floor / r->ms_median;
+    r->cpu_share = 1e3 * floor * pt_engine_threads(r->engine) / r->cpu_ms;
     const pt_detection *items;
     size_t count;
     PT_TRY(pt_engine_detections(r->engine, 0, &items, &count));

@@ -49,13 +49,14 @@ typedef struct pt_measurement {
     double cpu_ms; /* of all threads, the mean: says more than the clock on a machine with much else to do */
     double mpx_per_s, gflop, gflops; /* the rates are those of the median */
     double share;                    /* of the peak: the layers' operations at peak rate / the median */
-    double peak_gflops, peak_gops;   /* of floats and of bytes, all threads */
-    const char *peak_f32, *peak_u8;  /* by which instructions */
-    double detections;               /* of the last image */
-    double open_ms;                  /* mapping, folding, packing */
-    double plan_ms;                  /* what the engine books for the first size */
-    double new_size_ms;              /* what the first image of another size took longer than its second */
-    double peak_rss_mib;             /* of the process after the timed calls */
+    double cpu_share; /* the same of what the threads had of the processors: where others take their turns */
+    double peak_gflops, peak_gops;  /* of floats and of bytes, all threads */
+    const char *peak_f32, *peak_u8; /* by which instructions */
+    double detections;              /* of the last image */
+    double open_ms;                 /* mapping, folding, packing */
+    double plan_ms;                 /* what the engine books for the first size */
+    double new_size_ms;             /* what the first image of another size took longer than its second */
+    double peak_rss_mib;            /* of the process after the timed calls */
     pt_engine_memory memory;
 } pt_measurement;
 

@@ -56,12 +56,12 @@ static int set_run(json_t *root, const pt_measurement *r)
 static int set_speed(json_t *root, const pt_measurement *r)
 {
     return json_object_update_new(
-        root, json_pack("{s:{s:f,s:f,s:f},s:f,s:f,s:f,s:f,s:f,s:f,s:s,s:s,s:f,s:f,s:f}", "ms_per_tile", "min",
-                        r->ms_min, "median", r->ms_median, "max", r->ms_max, "cpu_ms_per_tile", r->cpu_ms,
-                        "mpx_per_s", r->mpx_per_s, "gflop_per_tile", r->gflop, "gflops", r->gflops,
+        root, json_pack("{s:{s:f,s:f,s:f},s:f,s:f,s:f,s:f,s:f,s:f,s:s,s:s,s:f,s:f,s:f,s:f}", "ms_per_tile",
+                        "min", r->ms_min, "median", r->ms_median, "max", r->ms_max, "cpu_ms_per_tile",
+                        r->cpu_ms, "mpx_per_s", r->mpx_per_s, "gflop_per_tile", r->gflop, "gflops", r->gflops,
                         "peak_fma_gflops", r->peak_gflops, "peak_vnni_gops", r->peak_gops, "peak_fma_by",
-                        r->peak_f32, "peak_vnni_by", r->peak_u8, "share_of_peak", r->share, "open_ms",
-                        r->open_ms, "plan_ms", r->plan_ms));
+                        r->peak_f32, "peak_vnni_by", r->peak_u8, "share_of_peak", r->share,
+                        "share_of_peak_cpu", r->cpu_share, "open_ms", r->open_ms, "plan_ms", r->plan_ms));
 }
 
 static int set_memory(json_t *root, const pt_measurement *r)
@@ -114,8 +114,10 @@ void pt_measure_print(const pt_measurement *r, bool layers, FILE *out)
     fprintf(out,
             "tile       %.2f ms (median; %.2f to %.2f), %.2f of all threads, %.2f Mpx/s, %.0f detections\n",
             r->ms_median, r->ms_min, r->ms_max, r->cpu_ms, r->mpx_per_s, r->detections);
-    fprintf(out, "rate       %.2f GFLOP a tile, %.1f GFLOP/s, %.1f%% of the peak\n", r->gflop, r->gflops,
-            100 * r->share);
+    fprintf(
+        out,
+        "rate       %.2f GFLOP a tile, %.1f GFLOP/s, %.1f%% of the peak (%.1f%% by the processors' time)\n",
+        r->gflop, r->gflops, 100 * r->share, 100 * r->cpu_share);
     fprintf(out, "peak       %.1f GFLOP/s of floats (%s), %.1f GOP/s of bytes (%s)\n", r->peak_gflops,
             r->peak_f32, r->peak_gops, r->peak_u8);
     fprintf(out, "memory     %.1f MiB at the most; weights %.1f, activations %.1f (%.1f unshared)\n",

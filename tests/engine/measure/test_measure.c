@@ -39,7 +39,7 @@ static void test_what_it_says_adds_up(void **state)
     assert_int_equal(r.batch, 1);
     assert_true(r.ms_min > 0 && r.ms_min <= r.ms_median && r.ms_median <= r.ms_max);
     assert_true(r.cpu_ms > 0 && r.open_ms > 0 && r.plan_ms >= 0 && r.new_size_ms >= 0);
-    assert_true(r.peak_gflops > 0 && r.peak_gops > 0 && r.share > 0 && r.peak_rss_mib > 1);
+    assert_true(r.peak_gflops > 0 && r.peak_gops > 0 && r.share > 0 && r.cpu_share > 0 && r.peak_rss_mib > 1);
     assert_true(r.detections == 5);
     assert_close(r.mpx_per_s, 192 * 192 / 1e3 / r.ms_median);
     assert_close(r.gflops, 1e3 * r.gflop / r.ms_median);
