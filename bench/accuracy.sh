@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# F1 at IoU 0.5 of `pantile run` and of torchvision running the same weights on the same tiles with the same stitching
+# F1 at IoU 0.5 of `pantile run` in FP32 and of torchvision running the same weights on the same tiles with the same stitching
 # rules. Prints a Markdown table; docs/accuracy.md quotes it.
 #
 #   bench/accuracy.sh DATA [BUILDINGS_MODEL...]
@@ -25,7 +25,7 @@ row() { # model scene
   name=$(basename "${scene%.tif}")
   truth=${scene%.tif}.truth.geojson
   rm -rf "$tiles"
-  "$pantile" run "$scene" --model "$model" -o "$work/ours.geojson" --dump-tiles "$tiles" --overwrite --quiet
+  "$pantile" run "$scene" --model "$model" --precision fp32 -o "$work/ours.geojson" --dump-tiles "$tiles" --overwrite --quiet
   (cd "$here/bench" && /usr/bin/python3 torchvision_tiles.py "$tiles" --model "$model")
   "$pantile" run "$scene" --model "$model" -o "$work/theirs.geojson" --engine "replay:$tiles" --overwrite --quiet
   ours=($(measure "$work/ours.geojson" "$truth" "$scene"))

@@ -1,6 +1,6 @@
 """What INT8 costs in accuracy: NNCF's (run by OpenVINO) and ours, each beside its own FP32, on the same tiles.
 
-    bench/quantised_accuracy.sh DATA MODEL... [-- --calibrate-on PLACE]
+    bench/quantised_accuracy.sh DATA MODEL... [-- --calibrate-on PLACE] [--ours] [--methods NAME...]
 
 Calibrated on one place, measured on all others. A tile's truth is the reference cut to the tile; what is less than half in it
 is ignored. AP over IoU 0.50:0.95 of masks by pycocotools, every detection of the model's own thresholds; F1 of those with a
@@ -130,17 +130,17 @@ def row(model, held_out, calibrated_on, side, fp32, int8):
           f"| {fp32[1]:.4f} | {int8[1]:.4f} | {100 * (fp32[1] - int8[1]):+.2f} |", flush=True)
 
 
-def calibrate_ours(arguments, model, scenes, path):
+def calibrate_ours(arguments, model, scenes, path, method):
     command = [arguments.pantile, "calibrate", "--model", model, "--tiles", str(CALIBRATION_TILES), "-o", path, "--quiet"]
+    if method:
+        command += ["--method", method]
     for scene in scenes:
         command += ["--scene", scene]
     subprocess.run(command, check=True)
 
 
-def detectors(arguments, model, name, calibration_scenes, calibrated_on):
-    """(side, FP32, INT8) for NNCF and, where `pantile calibrate` exists, for ours; made when they are asked for."""
-    folder = os.path.join(arguments.work, "accuracy", name)
-    os.makedirs(folder, exist_ok=True)
+def nncf(arguments, model, folder, calibration_scenes, calibrated_on):
+    """(side, FP32, INT8); made when they are asked for."""
     fp32 = os.path.join(folder, "fp32.onnx")
     int8 = os.path.join(folder, calibrated_on.replace(" ", "_") + ".int8.onnx")
     if not os.path.exists(fp32):
@@ -149,12 +149,24 @@ def detectors(arguments, model, name, calibration_scenes, calibrated_on):
         tiles = [tile for scene in calibration_scenes for tile in tiles_of(dump(arguments, model, scene))]
         quantise(fp32, int8, tiles[:CALIBRATION_TILES])
     yield "NNCF, OpenVINO", OpenVino(fp32, arguments.threads), OpenVino(int8, arguments.threads)
-    if subprocess.run([arguments.pantile, "calibrate", "--help"], capture_output=True, check=False).returncode == 0:
-        ours = os.path.join(folder, calibrated_on.replace(" ", "_") + ".ours.safetensors")
-        if os.path.exists(ours):
-            os.remove(ours)  # of another build, perhaps
-        calibrate_ours(arguments, model, calibration_scenes, ours)
-        yield "Pantile", Pantile(arguments.pantile, model, ["--precision", "fp32"]), Pantile(arguments.pantile, ours, ["--precision", "int8"])
+
+
+def ours(arguments, model, folder, calibration_scenes, calibrated_on):
+    for method in arguments.methods:
+        path = os.path.join(folder, calibrated_on.replace(" ", "_") + ".ours.safetensors")
+        if os.path.exists(path):
+            os.remove(path)  # of another build, perhaps, or another method
+        calibrate_ours(arguments, model, calibration_scenes, path, method)
+        yield (f"Pantile, {method}" if method else "Pantile", Pantile(arguments.pantile, model, ["--precision", "fp32"]),
+               Pantile(arguments.pantile, path, ["--precision", "int8"]))
+
+
+def detectors(arguments, model, name, calibration_scenes, calibrated_on):
+    folder = os.path.join(arguments.work, "accuracy", name)
+    os.makedirs(folder, exist_ok=True)
+    if not arguments.ours:
+        yield from nncf(arguments, model, folder, calibration_scenes, calibrated_on)
+    yield from ours(arguments, model, folder, calibration_scenes, calibrated_on)
 
 
 def measure(arguments, model):
@@ -179,6 +191,8 @@ def main():
     parser.add_argument("--pantile", required=True)
     parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--calibrate-on", default="zanzibar", help="a place; the fields model has its own")
+    parser.add_argument("--ours", action="store_true", help="leave out NNCF")
+    parser.add_argument("--methods", nargs="+", default=[None], help="of pantile calibrate, one after the other")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     print("| model | calibrated on | measured on | engine | F1 FP32 | F1 INT8 | points lost | AP FP32 | AP INT8 | points lost |")

@@ -33,6 +33,8 @@ def read_model(path):
             description = json.load(file)
     state = {}
     for name, entry in header.items():
+        if name.startswith("calibration."):
+            continue  # what `pantile calibrate` has added
         begin, end = entry["data_offsets"]
         tensor = torch.frombuffer(body[begin:end], dtype=DTYPES[entry["dtype"]])
         state[name] = tensor.reshape(entry["shape"]).float()

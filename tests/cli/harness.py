@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,23 @@ class Case(unittest.TestCase):
         if output:
             self.assertFalse(os.path.exists(output))
         return done
+
+
+def write_uncalibrated(path, model=BUILDINGS):
+    """The model without what calibration has added, which lies behind the weights."""
+    with open(model, "rb") as file:
+        data = file.read()
+    length = struct.unpack("<Q", data[:8])[0]
+    header, end = json.loads(data[8:8 + length]), 0
+    del header["__metadata__"]["pantile.calibration"]
+    for name in [name for name in header if name.startswith("calibration.")]:
+        del header[name]
+    for name in header.keys() - {"__metadata__"}:
+        end = max(end, header[name]["data_offsets"][1])
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data[8 + length:8 + length + end])
+    return path
 
 
 def sha256(path):

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 from osgeo import gdal
 
-from harness import BUILDINGS, Case, ZANZIBAR, main, noise, sha256, write_scene
+from harness import BUILDINGS, Case, ZANZIBAR, main, noise, sha256, write_scene, write_uncalibrated
 
 
 def read_model(path):
@@ -38,7 +38,8 @@ class Calibrate(Case):
         self.assertGreater(len(calibration["ranges"]), 60)
         for low, high in calibration["ranges"].values():
             self.assertTrue(low <= 0 <= high and low < high)
-        _, weights = read_model(BUILDINGS)
+        plain, weights = read_model(write_uncalibrated(self.path("plain.safetensors")))
+        self.assertIsNone(plain)
         self.assertEqual({name: t for name, t in tensors.items() if not name.startswith("calibration.")}, weights)
         mean = np.frombuffer(tensors["calibration.backbone.body.0.0.mean"][2], "<f4")
         self.assertEqual(len(mean), 32)
@@ -46,7 +47,9 @@ class Calibrate(Case):
         told = json.loads(self.pantile("info", self.path("a.safetensors"), "--json").stdout)
         self.assertEqual((told["calibration"], told["calibration_tiles"], told["precision"]), ("mse", 2, "int8"))
         self.assertEqual(told["parameters"], json.loads(self.pantile("info", BUILDINGS, "--json").stdout)["parameters"])
-        self.calibrate("b.safetensors", "--tiles", 2, "--tile", 256, "--threads", 2, "--quiet")
+        # Not even an older calibration makes a difference.
+        self.pantile("calibrate", "-m", self.path("plain.safetensors"), "--scene", self.scene, "-o", self.path("b.safetensors"),
+                     "--tiles", 2, "--tile", 256, "--threads", 2, "--quiet")
         self.assertEqual(sha256(self.path("a.safetensors")), sha256(self.path("b.safetensors")))
 
     def test_in_place_by_another_method(self):
@@ -80,7 +83,8 @@ class Calibrate(Case):
         self.refused(2, ["no_such.tif"], "calibrate", "-m", BUILDINGS, "--scene", self.path("no_such.tif"), "-o", out)
         self.refused(2, [out], "calibrate", "-m", out, "--scene", noisy, "-o", out)
         self.refused(2, ["no/such"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", self.path("no/such/folder"))
-        self.refused(2, ["not calibrated", "--precision int8", "pantile calibrate"], "run", noisy, "-m", BUILDINGS, "-o",
+        plain = write_uncalibrated(self.path("plain.safetensors"))
+        self.refused(2, ["not calibrated", "--precision int8", "pantile calibrate"], "run", noisy, "-m", plain, "-o",
                      self.path("o.geojson"), "--precision", "int8")
         self.refused(1, ["int4"], "run", noisy, "-m", BUILDINGS, "-o", self.path("o.geojson"), "--precision", "int4")
         self.assertFalse(os.path.exists(out))

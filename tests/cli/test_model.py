@@ -7,7 +7,7 @@ import unittest
 import numpy as np
 from osgeo import gdal
 
-from harness import BUILDINGS, Case, SOURCE, ZANZIBAR, features, main
+from harness import BUILDINGS, Case, SOURCE, ZANZIBAR, features, main, write_uncalibrated
 
 COCO_PYTHON = os.environ.get("PANTILE_COCO_PYTHON")
 
@@ -133,21 +133,22 @@ class Model(Case):
         self.assertIn("EPSG:3857", self.pantile("info", self.scene).stdout)
 
     def test_info_graph(self):
-        told = json.loads(self.pantile("info", BUILDINGS, "--graph", "--json").stdout)
+        plain = write_uncalibrated(self.path("plain.safetensors"))
+        told = json.loads(self.pantile("info", plain, "--graph", "--json").stdout)
         self.assertEqual((told["operators"], told["layer_count"], told["size"]), (159, 84, [1024, 1024]))
         self.assertEqual(len(told["layers"]), 84)
         self.assertEqual(told["components"]["all"]["operators"], 158)  # the flattening is dropped
         self.assertAlmostEqual(sum(layer["flops"] for layer in told["layers"]), told["components"]["all"]["flops"], -3)
         # 3 x 3 x 3 products for each of 32 channels of 512 x 512 pixels
         self.assertEqual(told["layers"][0]["flops"], 2 * 27 * 32 * 512 * 512)
-        text = self.pantile("info", "buildings_mnv2_fpn", "--graph", "--size", "200").stdout
+        text = self.pantile("info", "buildings_mnv2_fpn", "--graph", "--size", "200", "--precision", "fp32").stdout
         self.assertIn("image 224 x 224, precision fp32: operators 159 -> layers 84 (1 dropped)", text)
         self.assertRegex(text, r"rpn\.head +rpn +conv 1x1 +1 x 56 x 56 x 15 ")
-        text = self.pantile("info", BUILDINGS, "--graph", "--without-passes", "add,upsample").stdout
+        text = self.pantile("info", plain, "--graph", "--without-passes", "add,upsample").stdout
         self.assertRegex(text, r"\n\S+/upsample +fpn +upsample ")
         self.refused(1, ["--graph"], "info", BUILDINGS, "--precision", "int8")
         self.refused(1, ["abacus", "activation"], "info", BUILDINGS, "--graph", "--without-passes", "abacus")
-        self.refused(1, ["calibrate", BUILDINGS], "info", BUILDINGS, "--graph", "--precision", "int8")
+        self.refused(1, ["calibrate", plain], "info", plain, "--graph", "--precision", "int8")
         self.refused(1, ["no model"], "info", self.scene, "--graph")
 
     def test_plan(self):

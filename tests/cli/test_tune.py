@@ -1,11 +1,12 @@
 """`pantile tune`: its two tables, the choice in the model file, and what it refuses."""
 import json
 import os
+import shutil
 import tempfile
 
 from osgeo import gdal
 
-from harness import BUILDINGS, Case, ZANZIBAR, main, sha256
+from harness import BUILDINGS, Case, ZANZIBAR, main, sha256, write_uncalibrated
 
 
 class Tune(Case):
@@ -14,15 +15,12 @@ class Tune(Case):
         self.scene = self.path("piece.tif")
         gdal.Translate(self.scene, ZANZIBAR, srcWin=[700, 600, 700, 500])
         self.model = self.path("model.safetensors")
-
-    def calibrate(self):
-        self.pantile("calibrate", "-m", BUILDINGS, "--scene", self.scene, "-o", self.model, "--quiet")
+        shutil.copy(BUILDINGS, self.model)
 
     def tune(self, *more):
         return self.pantile("tune", "-m", self.model, "--scene", self.scene, *more)
 
     def test_grid(self):
-        self.calibrate()
         truth = ZANZIBAR.replace(".tif", ".truth.geojson")
         out, before = self.path("tuned.safetensors"), sha256(self.model)
         told = json.loads(self.tune("--truth", truth, "--tiles", 1, "--json", "-o", out).stdout)
@@ -44,7 +42,7 @@ class Tune(Case):
         self.assertIn(f", {chosen['setting']}, score", said)
 
     def test_calibration_sizes(self):
-        self.model = BUILDINGS  # need not be calibrated
+        write_uncalibrated(self.model)
         table = self.tune("--calibration-sizes", "1", "--tiles", 1, "--quiet").stdout
         self.assertIn("against FP32", table)
         self.assertEqual(table.splitlines()[1].split()[:2], ["fp32", "1.0000"])
@@ -57,14 +55,14 @@ class Tune(Case):
                          [name for name in before if "tune" in name])
 
     def test_refusals(self):
-        self.refused(2, ["not calibrated", "pantile calibrate"], "tune", "-m", BUILDINGS, "--scene", self.scene)
+        plain = write_uncalibrated(self.path("plain.safetensors"))
+        self.refused(2, ["not calibrated", "pantile calibrate"], "tune", "-m", plain, "--scene", self.scene)
         self.refused(1, ["--scene"], "tune", "-m", BUILDINGS)
         self.refused(1, ["piece.tif", "--scene"], "tune", "-m", BUILDINGS, self.scene)
         for sizes in ("", "a", "1,", "-1", "1;2", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"):
             self.refused(1, ["--calibration-sizes"], "tune", "-m", BUILDINGS, "--scene", self.scene, "--calibration-sizes", sizes)
         self.refused(1, ["--calibration-sizes"], "tune", "-m", BUILDINGS, "--scene", self.scene, "--calibration-sizes", "1", "-o",
                      self.model)
-        self.calibrate()
         self.refused(2, ["no_such.geojson"], "tune", "-m", self.model, "--scene", self.scene, "--truth", self.path("no_such.geojson"))
         self.refused(2, ["model.safetensors", "--overwrite"], "tune", "-m", self.model, "--scene", self.scene, "-o", self.model)
 
