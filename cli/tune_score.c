@@ -134,8 +134,8 @@ static double ap_at(const pt_tune_score *score, int level)
 
 double pt_tune_score_ap(pt_tune_score *score)
 {
-    if (score->truth == 0) {
-        return score->count == 0 ? 1 : 0;
+    if (score->truth == 0 || score->count == 0) {
+        return score->truth == 0 && score->count == 0 ? 1 : 0;
     }
     qsort(score->found, score->count, sizeof *score->found, by_falling_score);
     double sum = 0;
