@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void need(pt_status status, const char *what)
 {
@@ -61,6 +62,14 @@ static pt_window read_window(const char *path)
     return window;
 }
 
+/* Of all threads of this process. */
+static double processor_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* Seconds of one tile. */
 static double detect(pt_detector *detector, int64_t tile, const pt_window *window)
 {
@@ -99,14 +108,17 @@ static void measure(pt_engine *engine, const pt_window *windows, size_t count, s
     for (size_t i = 0; i < count; i++) {
         detect(detector, (int64_t)i, &windows[i]);
     }
+    double busy = processor_seconds();
     for (size_t i = 0; i < rounds * count; i++) {
         seconds[i] = detect(detector, (int64_t)(i % count), &windows[i % count]);
     }
+    busy = (processor_seconds() - busy) / (double)(rounds * count);
     qsort(seconds, rounds * count, sizeof *seconds, by_value);
     printf("{\"precision\": \"%s\", \"detections\": %zu, \"ms_per_tile\": {\"min\": %.3f, \"median\": %.3f, "
-           "\"max\": %.3f}, \"peak_rss_mib\": %.1f}\n",
+           "\"max\": %.3f}, \"cpu_ms_per_tile\": %.3f, \"peak_rss_mib\": %.1f}\n",
            pt_engine_precision(engine), detections(engine), 1e3 * seconds[0],
-           1e3 * seconds[rounds * count / 2], 1e3 * seconds[rounds * count - 1], pt_measure_peak_rss());
+           1e3 * seconds[rounds * count / 2], 1e3 * seconds[rounds * count - 1], 1e3 * busy,
+           pt_measure_peak_rss());
     free(seconds);
     pt_detector_free(&detector);
 }

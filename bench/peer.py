@@ -4,8 +4,9 @@
 
 KIND: torchvision, torchvision-rle (masks pasted into the tile and run-length encoded), onnxruntime, openvino. MODEL: a
 .safetensors for torchvision, an ONNX file for the others. Speaks JSON lines: once ready, it says how many detections with masks
-the tiles have; each `go` on standard input is answered with seconds a tile, `peak` with its peak memory, `shape H W` with what
-the first tile of another shape costs beyond the next ones. What no peer needs is not imported, for it would count as memory.
+the tiles have; each `go` on standard input is answered with seconds a tile, on the clock and of all processors; `peak` with
+its peak memory; `shape H W` with what the first tile of another shape costs beyond the next ones. What a peer does not need is
+not imported, for it would count as its memory.
 """
 import argparse
 import json
@@ -91,9 +92,10 @@ class OpenVino:
 
 
 def seconds_a_tile(peer, tiles):
-    begin = time.perf_counter()
+    """On the clock, and of all threads' processor time."""
+    begin, busy = time.perf_counter(), time.process_time()
     count = len(peer.run(tiles))
-    return (time.perf_counter() - begin) / count
+    return (time.perf_counter() - begin) / count, (time.process_time() - busy) / count
 
 
 def peak_mib():
@@ -108,7 +110,7 @@ def new_shape(peer, tile, shape):
     peer.compile(shape)
     peer.run(tiles)
     first = time.perf_counter() - begin
-    return first - min(seconds_a_tile(peer, tiles) for _ in range(2))
+    return first - min(seconds_a_tile(peer, tiles)[0] for _ in range(2))
 
 
 def open_peer(arguments, shape):
@@ -139,7 +141,8 @@ def main():
     for line in sys.stdin:
         word, *values = line.split()
         if word == "go":
-            say(seconds=seconds_a_tile(peer, tiles))
+            seconds, busy = seconds_a_tile(peer, tiles)
+            say(seconds=seconds, busy=busy)
         elif word == "peak":
             say(mib=peak_mib())
         elif word == "shape":

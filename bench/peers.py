@@ -21,7 +21,7 @@ class Peer:
     """A process of bench/peer.py."""
 
     def __init__(self, label, arguments, kind, model, *options):
-        self.label, self.seconds = label, []
+        self.label, self.seconds, self.busy = label, [], []
         command = [sys.executable, os.path.join(HERE, "peer.py"), kind, model, *arguments.tiles,
                    "--threads", str(arguments.threads), *options]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -42,7 +42,9 @@ class Peer:
         return self.answer()
 
     def turn(self):
-        self.seconds.append(self.ask("go")["seconds"])
+        told = self.ask("go")
+        self.seconds.append(told["seconds"])
+        self.busy.append(told["busy"])
 
     def peak(self):
         return self.ask("peak")["mib"]
@@ -61,9 +63,10 @@ class Ours:
     """A program of ours that measures itself, started anew for each turn; its peak memory is the greatest of its turns."""
 
     def __init__(self, label, command):
-        self.label, self.command, self.seconds, self.told = label, command, [], []
+        self.label, self.command, self.seconds, self.busy, self.told = label, command, [], [], []
         self.turn()  # warms the files' cache, as loading does for the peers
         self.seconds.clear()
+        self.busy.clear()
 
     def turn(self):
         answer = subprocess.run(self.command, stdout=subprocess.PIPE, check=False, text=True)
@@ -73,6 +76,7 @@ class Ours:
         count = int(told["detections"])
         check_count(self.label, count, count)
         self.seconds.append(told["ms_per_tile"]["median"] / 1e3)
+        self.busy.append(told["cpu_ms_per_tile"] / 1e3)
         self.precision = told["precision"]
         self.told.append(told)
 
@@ -108,13 +112,14 @@ def rotate(sides, rounds):
 
 
 def print_table(title, sides):
-    """Ratios are to the fastest of ours, round by round."""
+    """Ratios are to the fastest of ours, round by round. Processor time is what the clock would show on a machine without
+    other work, times the threads, if no thread waited; those that wait by spinning have it counted."""
     ours = min((side for side in sides if isinstance(side, Ours)), key=lambda side: statistics.median(side.seconds), default=None)
-    print(f"\n## {title}\n\n| engine | computes in | s a tile: median (least to most) | times ours | peak RSS, MiB |")
-    print("|---|---|---|---|---|")
+    print(f"\n## {title}\n\n| engine | computes in | s a tile: median (least to most) | times ours | processor s, least | peak RSS, MiB |")
+    print("|---|---|---|---|---|---|")
     for side in sides:
         ratio = "" if ours is None or side is ours else spread([t / o for t, o in zip(side.seconds, ours.seconds)], 2)
-        print(f"| {side.label} | {side.precision} | {spread(side.seconds, 3)} | {ratio} | {side.peak():.0f} |", flush=True)
+        print(f"| {side.label} | {side.precision} | {spread(side.seconds, 3)} | {ratio} | {min(side.busy):.3f} | {side.peak():.0f} |", flush=True)
 
 
 def print_new_shapes(sides):
