@@ -129,6 +129,7 @@ static pt_status open_engine(const pt_job *job, pt_engine **out)
     options.max_proposals = job->proposals;
     options.max_detections = job->detections;
     options.precision = job->precision;
+    options.backend = job->options->backend;
     PT_TRY(pt_engine_open(job->model_path, &options, out));
     if (!pt_console_is_json()) {
         pt_console_line("engine  %s, %d thread%s", pt_engine_backend(*out), pt_engine_threads(*out),

@@ -165,6 +165,15 @@
          .config = true,                                                                                     \
          .help = "what the network computes in: fp32; int8, of a calibrated model; a list such as "          \
                  "int8,mask=fp32; auto, the model's own [auto]"},                                            \
+        {.name = "backend",                                                                                  \
+         .value = "NAME",                                                                                    \
+         .kind = PT_OPTION_TEXT,                                                                             \
+         .offset = AT(backend),                                                                              \
+         .words = "auto native onednn portable",                                                             \
+         .rare = true,                                                                                       \
+         .config = true,                                                                                     \
+         .help = "what computes the network's layers, on every worker (docs/engine.md) [auto: the fastest "  \
+                 "of each machine]"},                                                                        \
         {.name = "quiet",                                                                                    \
          .letter = 'q',                                                                                      \
          .kind = PT_OPTION_FLAG,                                                                             \
@@ -253,6 +262,7 @@ pt_run_options pt_run_defaults(void)
     return (pt_run_options){.gsd = "auto",
                             .engine = "model",
                             .precision = "auto",
+                            .backend = "auto",
                             .tile = 1024,
                             .overlap = 256,
                             .score = -1,

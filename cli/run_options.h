@@ -7,7 +7,7 @@
 #include "cli/options.h"
 
 typedef struct pt_run_options {
-    const char *output, *model, *config, *engine, *precision, *gsd, *aoi, *overlay, *report, *dump_tiles;
+    const char *output, *model, *config, *engine, *precision, *backend, *gsd, *aoi, *overlay, *report, *dump_tiles;
     const char *on_read_error, *listen, *keys, *allow, *root, *job_dir, *coverage, *metrics;
     int64_t tile, overlap; /* scene pixels */
     int64_t threads;       /* of all local workers together; 0: all cores */
@@ -27,7 +27,7 @@ typedef struct pt_run_options {
 } pt_run_options;
 
 enum {
-    PT_SHARED_OPTIONS = 22,
+    PT_SHARED_OPTIONS = 23,
     PT_RUN_OPTIONS = PT_SHARED_OPTIONS + 22,
     PT_PLAN_OPTIONS = PT_SHARED_OPTIONS + 1
 };

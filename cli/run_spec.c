@@ -181,7 +181,7 @@ static pt_status describe_engine(const pt_job *job, pt_job_spec *spec)
     spec->engine.score = job->score;
     spec->engine.detections = job->detections;
     spec->engine.proposals = job->proposals;
-    PT_TRY(copy_text("auto", &spec->engine.backend));
+    PT_TRY(copy_text(job->options->backend, &spec->engine.backend));
     PT_TRY(pt_job_spec_set_text(&spec->engine.precision, job->precision));
     if (job->kind == PT_ENGINE_NULL) {
         return pt_ok();

@@ -50,7 +50,8 @@ class Model(Case):
         environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "PANTILE_RESTARTED")}
         environment["LD_PRELOAD"] = os.environ["PANTILE_OLD_BLAS"]
         environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-        arguments = ("run", self.scene, "-m", BUILDINGS, "-o", self.path("out.geojson"), "--overwrite")
+        arguments = ("run", self.scene, "-m", BUILDINGS, "-o", self.path("out.geojson"), "--overwrite",
+                     "--backend", "portable", "--precision", "fp32")
         said = self.pantile(*arguments, env=environment).stderr
         self.assertRegex(said, r"OpenBLAS [0-9.]+ (SkylakeX|Haswell)")
         self.assertNotIn("slow kernels", said)

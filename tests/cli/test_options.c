@@ -118,7 +118,7 @@ static void test_tables_are_whole(void **state)
     (void)state;
     size_t count;
     const pt_command *const *commands = pt_commands(&count);
-    assert_int_equal(count, 8);
+    assert_int_equal(count, 11);
     for (size_t i = 0; i < count; i++) {
         check_table(commands[i]);
     }
