@@ -354,7 +354,7 @@ static void test_what_a_vrt_hides(void **state)
 
 static void write_file(const char *folder, const char *name, const char *text)
 {
-    char path[PATH_MAX];
+    char path[2 * PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
