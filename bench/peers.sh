@@ -5,8 +5,8 @@
 #   bench/peers.sh DATA MODEL... [-- --rounds 5 --threads 2]
 #
 # DATA holds scenes/*.tif; the tiles are 1024 x 1024 pixels of it at 0.2 m. Needs build/release and 6 GB for the peers' own
-# Python environment: PANTILE_PEERS_VENV, or build/peers-venv, which is made where it is missing. What is exported and
-# calibrated stays in build/peers for the next time.
+# Python environment: PANTILE_PEERS_VENV, or build/peers-venv, which is made where it is missing. What the peers
+# export and calibrate stays in build/peers for the next time.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 data=${1:?usage: bench/peers.sh DATA MODEL... [-- OPTION...]}
@@ -42,8 +42,8 @@ for model in "${models[@]}"; do
   folder=$work/$(basename "${model%.safetensors}")
   "$python" "$here/bench/peer_models.py" "$model" -o "$folder" --calibrate "${calibration[@]}" >"$work/peer_models.log" 2>&1 ||
     { cat "$work/peer_models.log" >&2; exit 1; }
-  if [ ! -f "$folder/ours.int8.safetensors" ] && "$pantile" calibrate --help >/dev/null 2>&1; then
-    "$pantile" calibrate --model "$model" --scene "$data/scenes/zanzibar_z21_a.tif" --scene "$data/scenes/kampala_z21_a.tif" \
+  if "$pantile" calibrate --help >/dev/null 2>&1; then # each time: the program may have changed since
+    "$pantile" calibrate --overwrite --model "$model" --scene "$data/scenes/zanzibar_z21_a.tif" --scene "$data/scenes/kampala_z21_a.tif" \
       --tiles 10 -o "$folder/ours.int8.safetensors" --quiet
   fi
 done
