@@ -188,6 +188,11 @@ pt_status pt_job_open(const pt_run_options *options, pt_job *out)
                           "these are %zu apart",
                           job.group_count);
     }
+    if (status.code == PT_OK && job.kind == PT_ENGINE_NULL && options->dump_tiles) {
+        status =
+            pt_error(PT_E_USAGE, "--dump-tiles writes what is read, and --engine null reads nothing; use "
+                                 "--engine model, or oracle:FILE");
+    }
     if (status.code != PT_OK) {
         pt_job_close(&job);
         return status;

@@ -54,6 +54,9 @@ class BadInput(Case):
     def test_no_such_file(self):
         self.run_refused(2, ["nowhere.tif"], self.path("nowhere.tif"))
 
+    def test_tiles_of_an_engine_that_reads_nothing(self):
+        self.run_refused(1, ["--dump-tiles", "null"], ZANZIBAR, "--engine", "null", "--dump-tiles", self.path("tiles"))
+
     def test_text_named_tif(self):
         self.run_refused(2, ["text.tif"], self.write("text.tif", b"not a raster, but words\n" * 50))
 
