@@ -395,10 +395,16 @@ class Outside(Distributed):
     def test_by_the_folder(self):
         """Who can read the job's folder needs nothing else."""
         out = self.path("out.geojson")
-        run, endpoint = self.coordinate(out)
-        workers = [self.start("worker", "--connect", endpoint, "--keys", out + ".pantile/worker.key") for _ in range(2)]
-        self.end(run)
-        for worker in workers:
+        run, endpoint = self.coordinate(out, "--log", "json")
+        join = ("worker", "--connect", endpoint, "--keys", out + ".pantile/worker.key")
+        slow = ",".join(f"slow@{tile}:0.5" for tile in range(TILES))  # so the job waits for the second to come
+        first = self.start(*join, env={**os.environ, "PANTILE_TEST_FAULTS": slow})
+        for line in run.stderr:
+            if '"a worker joined"' in line:
+                break
+        second = self.start(*join)
+        self.assertEqual(self.end(run).count('"a worker joined"'), 1)
+        for worker in (first, second):
             self.end(worker)
         self.assertEqual(sha256(out), self.expected())
         self.assertEqual(sorted(os.listdir(out + ".pantile")), ["ledger.db", "lock"])
