@@ -4,6 +4,7 @@
 #include "cli/help.h"
 #include "cli/outfile.h"
 #include "cli/sample.h"
+#include "cli/stop.h"
 #include "engine/calibrate/calibrate.h"
 
 #include <string.h>
@@ -71,14 +72,16 @@ static pt_status calibrate(const pt_job *job, const calibrate_options *o)
     PT_TRY_OUT(pt_calibrator_open(job->model_path, (int)o->sample.threads, &self.calibrator));
     PT_TRY_OUT(pt_sample_tiles(job, o->tiles, take_tile, &self));
     pt_console_progress_end();
-    PT_TRY_OUT(pt_calibrator_write(self.calibrator, method, "int8", o->output));
+    PT_TRY_OUT(pt_stop_check());
+    const char *precision = pt_calibrator_precision(self.calibrator);
+    PT_TRY_OUT(pt_calibrator_write(self.calibrator, method, precision, o->output));
     if (self.progress.objects == 0) {
         PT_WARN("nothing was found in the tiles, so the mask head stays in FP32; name a scene with objects "
                 "in it");
     }
-    pt_console_line("%s: ranges of %zu values by %s from %lld tile%s; --precision auto computes in int8",
+    pt_console_line("%s: ranges of %zu values by %s from %lld tile%s; --precision auto computes in %s",
                     o->output, pt_calibrator_values(self.calibrator), o->method,
-                    (long long)self.progress.done, self.progress.done == 1 ? "" : "s");
+                    (long long)self.progress.done, self.progress.done == 1 ? "" : "s", precision);
     PT_INFO("calibrated", PT_S("path", o->output), PT_S("method", o->method),
             PT_I("tiles", self.progress.done), PT_I("values", pt_calibrator_values(self.calibrator)),
             PT_I("objects", self.progress.objects));

@@ -16,7 +16,7 @@
 enum { IMAGE_SIDE_MAX = 16384 }; /* pixels; the engine's limit */
 
 typedef struct detect_options {
-    const char *model, *output, *precision;
+    const char *model, *output, *precision, *backend;
     int64_t threads;
     pt_texts drivers;
     bool overwrite, help;
@@ -35,6 +35,8 @@ static const pt_option detect_table[] = {
      .most = 1024, .words = "", .help = "threads [all cores]"},
     {.name = "precision", .value = "WHAT", .kind = PT_OPTION_TEXT, .offset = AT(precision), .words = "auto fp32 int8",
      .help = "fp32; int8, of a calibrated model; a list such as int8,mask=fp32; auto, the model's own [auto]"},
+    {.name = "backend", .value = "NAME", .kind = PT_OPTION_TEXT, .offset = AT(backend), .words = "auto native onednn portable",
+     .help = "what computes the network's layers (docs/engine.md) [auto: the fastest here]"},
     {.name = "driver", .value = "NAME", .kind = PT_OPTION_TEXTS, .offset = AT(drivers), .words = "",
      .help = "allow one more GDAL driver (GTiff, COG, VRT, JP2OpenJPEG, PNG, JPEG are); repeatable"},
     {.name = "overwrite", .kind = PT_OPTION_FLAG, .offset = AT(overwrite), .help = "replace an output that exists"},
@@ -160,6 +162,7 @@ static pt_status open_engine(detect_run *self)
     options.threads = (int)self->options.threads;
     options.score_threshold = -1;
     options.precision = self->options.precision;
+    options.backend = self->options.backend;
     pt_status status = pt_engine_open(path, &options, &self->engine);
     pt_free(path);
     return status;

@@ -80,13 +80,6 @@ static void take_model(pt_job *job)
     job->detections = m ? cap_of_detections(job->options->detections, m->max_detections) : 0;
 }
 
-static pt_status not_calibrated(const pt_job *job)
-{
-    return pt_error(PT_E_INPUT,
-                    "%s: is not calibrated, which --precision %s needs; see pantile calibrate --help",
-                    job->model_path, job->options->precision);
-}
-
 /* In one spelling, as it is part of what the job is. */
 static pt_status choose_precision(pt_job *job)
 {
@@ -95,16 +88,22 @@ static pt_status choose_precision(pt_job *job)
     if (job->kind != PT_ENGINE_MODEL) {
         return pt_ok();
     }
-    PT_TRY(pt_precision_parse(strcmp(asked, "auto") == 0 ? job->model->precision : asked, &precision));
-    if (pt_precision_any_int8(&precision) && !job->model->calibration) {
-        return not_calibrated(job);
-    }
+    asked = strcmp(asked, "auto") == 0 ? job->model->precision : asked;
+    PT_TRY(pt_context(pt_model_check_precision(job->model, asked), "%s", job->model_path));
+    PT_TRY(pt_precision_parse(asked, &precision));
     job->precision = pt_alloc(PT_PRECISION_MAX_TEXT, 1);
     if (!job->precision) {
         return PT_NOMEM("the job's precision");
     }
     pt_precision_print(&precision, job->precision, PT_PRECISION_MAX_TEXT);
     return pt_ok();
+}
+
+/* Workers elsewhere may have what this machine has not. */
+static pt_status check_backend(const pt_job *job)
+{
+    bool here = job->kind == PT_ENGINE_MODEL && !job->options->no_local_worker;
+    return pt_context(pt_engine_check_backend(job->options->backend, here), "--backend");
 }
 
 pt_status pt_job_scene_options(const pt_job *job, pt_scene_options *out)
@@ -177,6 +176,9 @@ pt_status pt_job_open(const pt_run_options *options, pt_job *out)
     if (status.code == PT_OK) {
         take_model(&job);
         status = choose_precision(&job);
+    }
+    if (status.code == PT_OK) {
+        status = check_backend(&job);
     }
     if (status.code == PT_OK) {
         status = group_scenes(&job);

@@ -3,6 +3,7 @@
 
 #include "cli/help.h"
 #include "cli/outfile.h"
+#include "cli/stop.h"
 #include "cli/tune_grid.h"
 #include "cli/tune_sizes.h"
 #include "engine/calibrate/calibrate.h"
@@ -138,6 +139,7 @@ static pt_status tune_grid(const tune_options *o, const pt_tune *tune, const cha
     double tolerance = o->tolerance >= 0 ? o->tolerance : o->truth ? tolerance_of_truth : tolerance_of_labels;
     pt_status status;
     PT_TRY_OUT(measure_grid(tune, model, rows));
+    PT_TRY_OUT(pt_stop_check());
     pt_tune_choose(rows, SETTINGS, tolerance / 100);
     PT_TRY_OUT(write_choice(o, model, pt_tune_chosen(rows, SETTINGS)->precision));
     if (o->json) {

@@ -54,7 +54,7 @@ static pt_status calibrate(const pt_tune *tune, const char *model, const pt_job 
     pt_status status;
     PT_TRY_OUT(pt_calibrator_open(model, tune->threads, &calibrator));
     PT_TRY_OUT(tiles > 0 ? pt_sample_tiles(job, tiles, take_tile, calibrator) : take_made(calibrator));
-    status = pt_calibrator_write(calibrator, method, "int8", to);
+    status = pt_calibrator_write(calibrator, method, pt_calibrator_precision(calibrator), to);
 out:
     pt_calibrator_close(&calibrator);
     return status;
@@ -92,7 +92,7 @@ static pt_status measure_sizes(const pt_tune *tune, const char *model, const pt_
     PT_TRY_OUT(add_row(tune, model, "fp32", pt_strdup("fp32"), rows, count));
     for (size_t i = 0; i < size_count; i++) {
         PT_TRY_OUT(calibrate(tune, model, job, sizes[i], method, path));
-        PT_TRY_OUT(add_row(tune, path, "int8", pt_asprintf("%lld", (long long)sizes[i]), rows, count));
+        PT_TRY_OUT(add_row(tune, path, "auto", pt_asprintf("%lld", (long long)sizes[i]), rows, count));
         pt_progress progress = {.done = (int64_t)i + 1, .total = (int64_t)size_count};
         pt_console_progress(&progress);
     }

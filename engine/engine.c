@@ -142,6 +142,17 @@ out:
     return status;
 }
 
+pt_status pt_engine_check_backend(const char *backend, bool here)
+{
+    pt_backend *opened = NULL;
+    PT_TRY(pt_backend_check_name(backend));
+    if (here) {
+        PT_TRY(pt_backend_open(backend, 1, &opened));
+        pt_backend_close(&opened);
+    }
+    return pt_ok();
+}
+
 void pt_engine_close(pt_engine **engine)
 {
     pt_engine *e = *engine;

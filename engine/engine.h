@@ -72,6 +72,9 @@ bool pt_engine_blas_core_fix(const char **env_name, const char **env_value);
 /* options NULL: the defaults. PT_E_USAGE, PT_E_INPUT (the model), PT_E_UNSUPPORTED, PT_E_NOMEM. */
 pt_status pt_engine_open(const char *model_path, const pt_engine_options *options, pt_engine **out);
 void pt_engine_close(pt_engine **engine);
+/* What pt_engine_open would say of a backend's name; PT_E_USAGE, PT_E_UNSUPPORTED. `here`: of this build on
+ * this CPU; else of any, for engines that others will open. */
+pt_status pt_engine_check_backend(const char *backend, bool here);
 const pt_model_summary *pt_engine_model(const pt_engine *engine);
 const char *pt_engine_backend(const pt_engine *engine); /* e.g. "portable (OpenBLAS 0.3.21 SkylakeX)" */
 int pt_engine_threads(const pt_engine *engine);
@@ -147,6 +150,10 @@ void pt_engine_paste_bytes(const pt_detection *detection, int mask_size, pt_rect
 /* Reads and validates a model file without preparing it to run. Free with pt_model_summary_free. */
 pt_status pt_model_summary_read(const char *model_path, pt_model_summary **out);
 void pt_model_summary_free(pt_model_summary **summary);
+/* What pt_engine_open would say of a precision for this model, of pt_model_summary_read: PT_E_USAGE when it
+ * is none or names a layer that the network has not; PT_E_INPUT when the model is not calibrated, or its
+ * calibration has no range for a layer; PT_E_NOMEM. */
+pt_status pt_model_check_precision(const pt_model_summary *summary, const char *precision);
 
 /* A layer of a model's network as it would be computed. Sizes are those of the output; n counts images or
  * regions. */

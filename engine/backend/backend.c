@@ -25,19 +25,50 @@ static const char *const backend_names[BACKENDS + 1] = {
     "portable",
 };
 
+static const char *const names_anywhere[] = {"native", "onednn", "portable", NULL};
+
 const char *const *pt_backend_names(void)
 {
     return backend_names;
 }
 
-static pt_status unknown(const char *name)
+static bool is_auto(const char *name)
 {
-    char list[128] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < BACKENDS && used < sizeof list; i++) {
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", backends[i]->name);
+    return !name || strcmp(name, "auto") == 0;
+}
+
+static bool lists(const char *const *names, const char *name)
+{
+    while (*names && strcmp(*names, name) != 0) {
+        names++;
     }
-    return pt_error(PT_E_USAGE, "no backend named %s in this build; it has %s", name, list);
+    return *names != NULL;
+}
+
+static void join_names(const char *const *names, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; names[i] && used < size; i++) {
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", names[i]);
+    }
+}
+
+pt_status pt_backend_check_name(const char *name)
+{
+    char list[128];
+    if (is_auto(name) || lists(names_anywhere, name)) {
+        return pt_ok();
+    }
+    join_names(names_anywhere, list, sizeof list);
+    return pt_error(PT_E_USAGE, "no backend named %s; there are auto, %s", name, list);
+}
+
+static pt_status not_built(const char *name)
+{
+    char list[128];
+    join_names(backend_names, list, sizeof list);
+    return pt_error(PT_E_USAGE, "no backend named %s in this build; it has auto, %s", name, list);
 }
 
 /* Whether a backend is a choice of "auto": without vectors, OpenBLAS is faster than plain C. */
@@ -51,7 +82,8 @@ pt_status pt_backend_open(const char *name, int threads, pt_backend **out)
     if (threads < 0 || threads > MAX_THREADS) {
         return pt_error(PT_E_USAGE, "%d threads: give 0 (all cores) to %d", threads, MAX_THREADS);
     }
-    bool any = !name || strcmp(name, "auto") == 0;
+    PT_TRY(pt_backend_check_name(name));
+    bool any = is_auto(name);
     for (size_t i = 0; i < BACKENDS; i++) {
         if (any ? !is_fast_here(backends[i]) : strcmp(name, backends[i]->name) != 0) {
             continue;
@@ -61,7 +93,7 @@ pt_status pt_backend_open(const char *name, int threads, pt_backend **out)
             return status; /* else this CPU has not what the backend needs: the next may do */
         }
     }
-    return unknown(any ? "auto" : name);
+    return not_built(any ? "auto" : name);
 }
 
 void pt_backend_close(pt_backend **backend)

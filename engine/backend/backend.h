@@ -101,8 +101,11 @@ extern const pt_backend_ops pt_backend_native;   /* own kernels for x86-64 vecto
 extern const pt_backend_ops pt_backend_onednn;   /* only when built with oneDNN: PANTILE_ONEDNN */
 
 /* name NULL or "auto": the best of this build for this CPU; threads 0: all cores of this process. PT_E_USAGE
- * for a name that this build has not, listing those it has. */
+ * for a name that this build has not, listing those it has; PT_E_UNSUPPORTED when this CPU lacks what it
+ * needs. */
 pt_status pt_backend_open(const char *name, int threads, pt_backend **out);
+/* PT_E_USAGE for a name that no build has, listing those there are. */
+pt_status pt_backend_check_name(const char *name);
 void pt_backend_close(pt_backend **backend);
 /* The names of this build, in order of preference, NULL at the end. */
 const char *const *pt_backend_names(void);

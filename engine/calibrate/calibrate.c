@@ -179,6 +179,11 @@ int64_t pt_calibrator_objects(const pt_calibrator *calibrator)
     return calibrator->objects;
 }
 
+const char *pt_calibrator_precision(const pt_calibrator *calibrator)
+{
+    return calibrator->objects > 0 ? "int8" : "int8,mask=fp32";
+}
+
 size_t pt_calibrator_values(const pt_calibrator *calibrator)
 {
     return calibrator->count;

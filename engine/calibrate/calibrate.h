@@ -25,6 +25,8 @@ const pt_model_summary *pt_calibrator_model(const pt_calibrator *calibrator);
 pt_status pt_calibrator_add(pt_calibrator *calibrator, const pt_image *image);
 /* Objects that were found in the tiles: without any, nothing was learned of the mask head. */
 int64_t pt_calibrator_objects(const pt_calibrator *calibrator);
+/* What "auto" had best mean: "int8", or "int8,mask=fp32" when no object was found. */
+const char *pt_calibrator_precision(const pt_calibrator *calibrator);
 size_t pt_calibrator_values(const pt_calibrator *calibrator); /* of which ranges are known */
 
 /* As pt_calibrator_add, of an image that was made and is no tile: ranges without any are better than none. */

@@ -394,7 +394,7 @@ pt_status pt_ir_assign_precision(pt_ir *ir, const pt_precision *precision, const
         return pt_ok();
     }
     if (!calibration && strict) {
-        return pt_error(PT_E_USAGE,
+        return pt_error(PT_E_INPUT,
                         "the model is not calibrated, so it cannot be computed in bytes; calibrate it "
                         "(pantile calibrate) or use --precision fp32");
     }

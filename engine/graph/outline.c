@@ -163,6 +163,18 @@ out:
     return status;
 }
 
+pt_status pt_model_check_precision(const pt_model_summary *summary, const char *precision)
+{
+    const pt_model *model = pt_model_of_summary(summary);
+    pt_precision parsed;
+    bool strict;
+    pt_ir ir = {0};
+    PT_TRY(pt_parts_precision(model, precision, &parsed, &strict));
+    PT_TRY(pt_parts_ir(model, &parsed, strict, NULL, &ir));
+    pt_ir_free(&ir);
+    return pt_ok();
+}
+
 void pt_model_graph_free(pt_model_graph **graph)
 {
     if (graph && *graph) {

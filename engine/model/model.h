@@ -87,12 +87,14 @@ pt_status pt_model_open_memory(const char *name, const void *bytes, size_t size,
                                pt_model **out);
 void pt_model_close(pt_model **model);
 
-/* Gives the file's pages back to the system: what is read later is read again. Whoever prepares layers calls it
- * after each, so that the weights as stored never lie in memory beside all prepared ones. Thread-safe. */
+/* Gives the file's pages back to the system: what is read later is read again. Whoever prepares layers calls
+ * it after each, so that the weights as stored never lie in memory beside all prepared ones. Thread-safe. */
 void pt_model_release_pages(const pt_model *model);
 
 const pt_model_config *pt_model_get_config(const pt_model *model);
 const pt_model_summary *pt_model_get_summary(const pt_model *model); /* sha256 filled */
+/* The model behind what pt_model_summary_read gave; lives as long. */
+const pt_model *pt_model_of_summary(const pt_model_summary *summary);
 
 const pt_tensor *pt_model_find(const pt_model *model, const char *name); /* NULL when there is none */
 size_t pt_model_tensor_count(const pt_model *model);

@@ -125,6 +125,11 @@ pt_status pt_model_summary_read(const char *model_path, pt_model_summary **out)
     return status;
 }
 
+const pt_model *pt_model_of_summary(const pt_model_summary *summary)
+{
+    return ((const summary_owner *)summary)->model;
+}
+
 void pt_model_summary_free(pt_model_summary **summary)
 {
     if (summary && *summary) {

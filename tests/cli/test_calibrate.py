@@ -70,6 +70,10 @@ class Calibrate(Case):
         said = self.pantile("calibrate", "-m", BUILDINGS, "--scene", plain, "-o", out).stderr
         self.assertIn("the mask head stays in FP32", said)
         self.assertNotIn("roi_heads.mask_head.0.0", read_model(out)[0]["ranges"])
+        said = self.pantile("run", self.scene, "-m", out, "-o", self.path("o.geojson"), "--tile", 256, "--overlap", 64).stderr
+        self.assertIn(", int8,mask=fp32, score", said)
+        self.refused(2, ["roi_heads.mask_head", "--precision"], "run", self.scene, "-m", out, "-o", self.path("p.geojson"),
+                     "--precision", "int8")
 
     def test_refusals(self):
         out, noisy = self.path("out.safetensors"), write_scene(self.path("noise.tif"), noise(200, 200))
@@ -84,9 +88,10 @@ class Calibrate(Case):
         self.refused(2, [out], "calibrate", "-m", out, "--scene", noisy, "-o", out)
         self.refused(2, ["no/such"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", self.path("no/such/folder"))
         plain = write_uncalibrated(self.path("plain.safetensors"))
-        self.refused(2, ["not calibrated", "--precision int8", "pantile calibrate"], "run", noisy, "-m", plain, "-o",
-                     self.path("o.geojson"), "--precision", "int8")
-        self.refused(1, ["int4"], "run", noisy, "-m", BUILDINGS, "-o", self.path("o.geojson"), "--precision", "int4")
+        for command in (("run", "-o", self.path("o.geojson")), ("detect", "-o", self.path("o.json")), ("plan",)):
+            self.refused(2, [plain, "not calibrated", "pantile calibrate"], *command, noisy, "-m", plain, "--precision", "int8")
+            self.refused(1, ["int4"], *command, noisy, "-m", BUILDINGS, "--precision", "int4")
+            self.refused(1, ["no layer neck"], *command, noisy, "-m", BUILDINGS, "--precision", "neck=int8")
         self.assertFalse(os.path.exists(out))
 
 

@@ -26,6 +26,12 @@ class Usage(Case):
                                 (("run", ZANZIBAR, "-o", self.path("out.shp"), "-m", BUILDINGS), ".geojson"),
                                 (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--keys", "a.key", "--insecure"), "--keys"),
                                 (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--allow", "a.pub"), "add --keys"),
+                                (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--backend", "abacus"), "native, onednn, portable"),
+                                (("run", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--backend", "abacus", "--no-local-worker"),
+                                 "native, onednn, portable"),
+                                (("run", ZANZIBAR, "-o", out, "--engine", "null", "--backend", "abacus"), "native, onednn, portable"),
+                                (("plan", ZANZIBAR, "-m", BUILDINGS, "--backend", "abacus"), "native, onednn, portable"),
+                                (("detect", ZANZIBAR, "-o", out, "-m", BUILDINGS, "--backend", "abacus"), "native, onednn, portable"),
                                 (("eval", out), "two files"), (("info",), "one scene"), (("detect",), "no image"),
                                 (("detect", ZANZIBAR), "-o"), (("plan",), "no scene")):
             with self.subTest(arguments=arguments):

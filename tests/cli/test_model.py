@@ -149,7 +149,7 @@ class Model(Case):
         self.assertRegex(text, r"\n\S+/upsample +fpn +upsample ")
         self.refused(1, ["--graph"], "info", BUILDINGS, "--precision", "int8")
         self.refused(1, ["abacus", "activation"], "info", BUILDINGS, "--graph", "--without-passes", "abacus")
-        self.refused(1, ["calibrate", plain], "info", plain, "--graph", "--precision", "int8")
+        self.refused(2, ["calibrate", plain], "info", plain, "--graph", "--precision", "int8")
         self.refused(1, ["no model"], "info", self.scene, "--graph")
 
     def test_plan(self):

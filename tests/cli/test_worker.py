@@ -117,6 +117,20 @@ class TestNotJoining(WorkerCase):
         run.send_signal(signal.SIGTERM)
         self.assertIn(sha256(FIELDS), run.communicate(timeout=60)[1])
 
+    def test_a_backend_that_only_others_have(self):
+        """In builds without oneDNN: a run on this machine is refused, one that leaves the work to others is not."""
+        there = self.pantile("bench", "-m", BUILDINGS, "--size", 64, "--backend", "onednn", code=None)
+        if there.returncode == 0:
+            self.skipTest("this build has every backend")
+        self.refused(1, ["--backend", "onednn in this build", "native, portable"], "run", self.scene, "-o",
+                     self.path("o.geojson"), "-m", BUILDINGS, "--backend", "onednn")
+        run, how = self.coordinate("--model", BUILDINGS, "--backend", "onednn", *SMALL_TILES)
+        told = self.ends(self.start("worker", *how), 2)
+        self.assertIn("the job's --backend: no backend named onednn in this build", told)
+        self.assertIn("--backend auto", told)
+        run.send_signal(signal.SIGTERM)
+        self.assertIn("onednn in this build", run.communicate(timeout=60)[1])
+
     def test_nobody_there(self):
         told = self.ends(self.start("worker", "--connect", f"ipc://{self.path('none')}", "--insecure",
                                     "--coordinator-timeout", 1), LOST)

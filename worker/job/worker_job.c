@@ -32,9 +32,16 @@ static pt_status open_engine(pt_worker_job *job)
     options.score_threshold = (float)spec->engine.score;
     options.max_detections = spec->engine.detections;
     options.max_proposals = spec->engine.proposals;
-    const char *backend = spec->engine.backend;
-    options.backend = backend && strcmp(backend, "auto") != 0 ? backend : NULL;
+    options.backend = spec->engine.backend;
     options.precision = spec->engine.precision;
+    pt_status status = pt_engine_check_backend(options.backend, true);
+    if (status.code != PT_OK) {
+        return pt_error(
+            status.code,
+            "the job's --backend: %s; start this worker from a build that has it, or the job with "
+            "--backend auto",
+            status.message);
+    }
     return pt_engine_open(job->engine_path, &options, &job->engine);
 }
 

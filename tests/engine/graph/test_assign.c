@@ -262,7 +262,7 @@ static void test_missing_ranges(void **state)
         pt_ir_free(&ir);
     }
     pt_ir ir = small_network(&m, NULL);
-    assert_int_equal(assign(&ir, "int8", NULL, true).code, PT_E_USAGE);
+    assert_int_equal(assign(&ir, "int8", NULL, true).code, PT_E_INPUT);
     assert_int_equal(assign(&ir, "int8", NULL, false).code, PT_OK); /* but for the first layer on the image */
     check_elems(&ir);
     pt_ir_free(&ir);

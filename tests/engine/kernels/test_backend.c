@@ -228,7 +228,12 @@ static void test_bad_arguments(void **state)
     pt_status status = pt_backend_open("abacus", 1, &backend);
     assert_int_equal(status.code, PT_E_USAGE);
     assert_non_null(strstr(status.message, "abacus"));
-    assert_non_null(strstr(status.message, "portable"));
+    assert_non_null(strstr(status.message, "native, onednn, portable"));
+    assert_int_equal(pt_backend_check_name("abacus").code, PT_E_USAGE);
+    assert_int_equal(pt_backend_check_name("").code, PT_E_USAGE);
+    assert_int_equal(pt_backend_check_name(NULL).code, PT_OK);
+    assert_int_equal(pt_backend_check_name("auto").code, PT_OK);
+    assert_int_equal(pt_backend_check_name("onednn").code, PT_OK); /* in this build or not */
     assert_int_equal(pt_backend_open(NULL, -1, &backend).code, PT_E_USAGE);
     assert_int_equal(pt_backend_open(NULL, 100000, &backend).code, PT_E_USAGE);
     assert_null(backend);

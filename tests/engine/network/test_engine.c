@@ -117,6 +117,15 @@ static void test_bad_arguments(void **state)
     pt_engine_options options = pt_engine_defaults();
     options.backend = "abacus";
     assert_int_equal(pt_engine_open(path, &options, &engine).code, PT_E_USAGE);
+    assert_int_equal(pt_engine_check_backend("abacus", false).code, PT_E_USAGE);
+    assert_int_equal(pt_engine_check_backend("abacus", true).code, PT_E_USAGE);
+    assert_int_equal(pt_engine_check_backend(NULL, true).code, PT_OK);
+    assert_int_equal(pt_engine_check_backend("portable", true).code, PT_OK);
+    assert_int_equal(pt_engine_check_backend("onednn", false).code, PT_OK);
+    options.backend = "onednn"; /* which not every build has */
+    assert_int_equal(pt_engine_check_backend("onednn", true).code,
+                     pt_engine_open(path, &options, &engine).code);
+    pt_engine_close(&engine);
     options = pt_engine_defaults();
     options.threads = -3;
     assert_int_equal(pt_engine_open(path, &options, &engine).code, PT_E_USAGE);
@@ -286,6 +295,9 @@ static void test_allocation_failures(void **state)
     pt_engine_options options = pt_engine_defaults();
     options.threads = 1;
     pt_engine *engine = NULL;
+    pt_alloc_fail_after(0);
+    assert_int_equal(pt_engine_check_backend("portable", true).code, PT_E_NOMEM);
+    pt_alloc_fail_after(-1);
     long n = 0;
     for (pt_status status = {.code = PT_E_NOMEM}; status.code != PT_OK; n++) {
         pt_alloc_fail_after(n);

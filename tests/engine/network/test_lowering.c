@@ -299,7 +299,7 @@ static void test_not_calibrated(void **state)
     options.precision = "int8";
     pt_engine *engine = NULL;
     pt_status status = pt_engine_open(path, &options, &engine);
-    assert_int_equal(status.code, PT_E_USAGE);
+    assert_int_equal(status.code, PT_E_INPUT);
     assert_non_null(strstr(status.message, "pantile calibrate"));
     options.precision = "auto";
     assert_int_equal(pt_engine_open(path, &options, &engine).code, PT_OK);

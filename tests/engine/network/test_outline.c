@@ -90,7 +90,7 @@ static void test_options(void **state)
     assert_int_equal(pt_model_graph_read(path, &options, 64, 64, &graph).code, PT_E_USAGE);
     options.without_passes = NULL;
     options.precision = "int8";
-    assert_int_equal(pt_model_graph_read(path, &options, 64, 64, &graph).code, PT_E_USAGE);
+    assert_int_equal(pt_model_graph_read(path, &options, 64, 64, &graph).code, PT_E_INPUT);
     options.precision = "int9";
     assert_int_equal(pt_model_graph_read(path, &options, 64, 64, &graph).code, PT_E_USAGE);
     assert_int_equal(pt_model_graph_read(path, NULL, 0, 64, &graph).code, PT_E_USAGE);
@@ -121,12 +121,47 @@ static void test_allocation_failures(void **state)
     free(path);
 }
 
+static void test_precisions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *precision, *says;
+        pt_code code;
+    } cases[] = {
+        {"auto", "", PT_OK},
+        {"fp32,roi_heads.box_head.fc6=fp32", "", PT_OK},
+        {"int4", "int4", PT_E_USAGE},
+        {"fp32,neck=fp32", "no layer neck", PT_E_USAGE},
+        {"fp32,mask=int8", "pantile calibrate", PT_E_INPUT},
+    };
+    char *path = tiny_model(TINY_MOBILENET);
+    pt_model_summary *summary = NULL;
+    assert_int_equal(pt_model_summary_read(path, &summary).code, PT_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pt_status status = pt_model_check_precision(summary, cases[i].precision);
+        assert_int_equal(status.code, cases[i].code);
+        assert_non_null(strstr(status.message, cases[i].says));
+    }
+    long n = 0;
+    for (pt_status status = {.code = PT_E_NOMEM}; status.code != PT_OK; n++) {
+        pt_alloc_fail_after(n);
+        status = pt_model_check_precision(summary, "fp32");
+        pt_alloc_fail_after(-1);
+        assert_true(status.code == PT_OK || status.code == PT_E_NOMEM);
+    }
+    assert_true(n > 5);
+    pt_model_summary_free(&summary);
+    unlink(path);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_as_it_runs),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_precisions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

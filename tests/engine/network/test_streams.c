@@ -107,7 +107,7 @@ static void test_bad_options(void **state)
     assert_int_equal(pt_engine_open(model, &options, &engine).code, PT_E_USAGE);
     options.precision = "int8"; /* the model is not calibrated */
     pt_status status = pt_engine_open(model, &options, &engine);
-    assert_int_equal(status.code, PT_E_USAGE);
+    assert_int_equal(status.code, PT_E_INPUT);
     assert_non_null(strstr(status.message, "pantile calibrate"));
     assert_null(engine);
 }

@@ -174,6 +174,24 @@ static void test_an_own_model(void **state)
     pt_job_spec_fini(&spec);
 }
 
+static void test_a_backend_that_is_not_here(void **state)
+{
+    (void)state;
+    pt_job_spec spec = model_spec();
+    pt_worker_access access = everything();
+    assert_int_equal(pt_job_spec_set_text(&spec.engine.backend, "portable").code, PT_OK);
+    pt_worker_job *job = open_job(&spec, &access);
+    assert_non_null(strstr(pt_worker_job_backend(job), "portable"));
+    pt_worker_job_close(&job);
+    assert_int_equal(pt_job_spec_set_text(&spec.engine.backend, "abacus").code, PT_OK);
+    pt_status status = pt_worker_job_open(&spec, &access, &job);
+    assert_int_equal(status.code, PT_E_USAGE);
+    assert_null(job);
+    assert_non_null(strstr(status.message, "abacus"));
+    assert_non_null(strstr(status.message, "--backend auto"));
+    pt_job_spec_fini(&spec);
+}
+
 static void test_pixels_by_message(void **state)
 {
     (void)state;
@@ -509,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_the_oracle),
         cmocka_unit_test(test_the_network),
         cmocka_unit_test(test_an_own_model),
+        cmocka_unit_test(test_a_backend_that_is_not_here),
         cmocka_unit_test(test_pixels_by_message),
         cmocka_unit_test(test_another_scene),
         cmocka_unit_test(test_the_range_is_given),
