@@ -1,10 +1,12 @@
 """What INT8 costs in accuracy: NNCF's (run by OpenVINO) and ours, each beside its own FP32, on the same tiles.
 
-    bench/quantised_accuracy.sh DATA MODEL... [-- --calibrate-on PLACE] [--ours] [--methods NAME...]
+    bench/quantised_accuracy.sh DATA MODEL... [-- --calibrate-on PLACE] [--ours] [--methods NAME...] [--precisions TEXT...]
 
 Calibrated on one place, measured on all others. A tile's truth is the reference cut to the tile; what is less than half in it
 is ignored. AP over IoU 0.50:0.95 of masks by pycocotools, every detection of the model's own thresholds; F1 of those with a
-score of 0.5 or more, matched at IoU 0.5 by the same code. Both sides' masks are in pixels of the tile.
+score of 0.5 or more, matched at IoU 0.5 by the same code. Both sides' masks are in pixels of the tile. The last column says how
+many objects are as FP32 has them: F1 of INT8's masks with FP32's own as the truth, both of a score of 0.5 or more, matched at IoU
+0.75.
 """
 import argparse
 import contextlib
@@ -26,6 +28,7 @@ from peer_models import export, quantise, read_tile
 BUILDINGS = {"banepa": ["banepa_north_z19"], "zanzibar": ["zanzibar_z21_a"], "kampala": ["kampala_z21_a"],
              "catanduanes": ["catanduanes_z21_a", "catanduanes_z21_b"]}
 EXPORT_SCORE, MOST = 0.5, 1000
+HALF, THREE_QUARTERS = 0, 5  # of pycocotools' IoU thresholds, 0.50:0.05:0.95
 CALIBRATION_TILES = 10  # NNCF's, and ours
 
 
@@ -61,12 +64,15 @@ class OpenVino:
 
 class Pantile:
     def __init__(self, program, model, precision):
-        self.command = [program, "detect", "--driver", "PNM", "--quiet", "--overwrite", "--model", model, *precision]
+        self.command = [program, "detect", "--driver", "PNM", "--quiet", "--overwrite", "--model", model, "--precision", precision]
+        self.found = {}  # FP32 is beside every method and precision
 
     def detect(self, path):
-        with tempfile.NamedTemporaryFile(suffix=".json") as out:
-            subprocess.run([*self.command, path, "-o", out.name], check=True)
-            return json.load(open(out.name, encoding="utf-8"))
+        if path not in self.found:
+            with tempfile.NamedTemporaryFile(suffix=".json") as out:
+                subprocess.run([*self.command, path, "-o", out.name], check=True)
+                self.found[path] = json.load(open(out.name, encoding="utf-8"))
+        return self.found[path]
 
 
 def dump(arguments, model, scene):
@@ -95,15 +101,19 @@ def truth_of(scenes):
                 annotations.append({"id": len(annotations) + 1, "image_id": image, "category_id": 1, "segmentation": rle,
                                     "area": float(coco_mask.area(rle)), "bbox": coco_mask.toBbox(rle).tolist(),
                                     "iscrowd": int(ignored)})  # what COCOeval goes by
+    return coco_of(images, annotations), paths
+
+
+def coco_of(images, annotations):
     coco = COCO()
     coco.dataset = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells its progress there
         coco.createIndex()
-    return coco, paths
+    return coco
 
 
-def score(coco, paths, detections):
-    """F1 and AP. `detections` by path."""
+def matched(coco, paths, detections):
+    """pycocotools' comparison. `detections` by path."""
     found = [{"image_id": image, "category_id": 1, "score": d["score"], "segmentation": d["segmentation"]}
              for image, path in paths.items() for d in detections[path]]
     with contextlib.redirect_stdout(io.StringIO()):
@@ -111,23 +121,42 @@ def score(coco, paths, detections):
         run.params.maxDets = [MOST]
         run.params.areaRng, run.params.areaRngLbl = [[0, 1e10]], ["all"]
         run.evaluate()
-        run.accumulate()
-    precision = run.eval["precision"]
+    return run
+
+
+def f1_of(run, iou):
+    """Of what has a score of 0.5 or more."""
     hits = wrong = objects = 0
     for image in run.evalImgs:
         if image is None:
             continue
         sure = np.array(image["dtScores"]) >= EXPORT_SCORE
-        counted = sure & ~image["dtIgnore"][0].astype(bool)
-        matched = image["dtMatches"][0] > 0
-        hits, wrong = hits + int((counted & matched).sum()), wrong + int((counted & ~matched).sum())
+        counted = sure & ~image["dtIgnore"][iou].astype(bool)
+        hit = image["dtMatches"][iou] > 0
+        hits, wrong = hits + int((counted & hit).sum()), wrong + int((counted & ~hit).sum())
         objects += int((np.array(image["gtIgnore"]) == 0).sum())
-    return 2 * hits / (hits + wrong + objects), float(precision[precision > -1].mean())
+    return 2 * hits / (hits + wrong + objects)
 
 
-def row(model, held_out, calibrated_on, side, fp32, int8):
+def score(coco, paths, detections):
+    """F1 and AP."""
+    run = matched(coco, paths, detections)
+    with contextlib.redirect_stdout(io.StringIO()):
+        run.accumulate()
+    precision = run.eval["precision"]
+    return f1_of(run, HALF), float(precision[precision > -1].mean())
+
+
+def agreement(coco, paths, fp32, int8):
+    objects = [(image, d["segmentation"]) for image, path in paths.items() for d in fp32[path] if d["score"] >= EXPORT_SCORE]
+    annotations = [{"id": i + 1, "image_id": image, "category_id": 1, "segmentation": rle, "area": float(coco_mask.area(rle)),
+                    "bbox": coco_mask.toBbox(rle).tolist(), "iscrowd": 0} for i, (image, rle) in enumerate(objects)]
+    return f1_of(matched(coco_of(coco.dataset["images"], annotations), paths, int8), THREE_QUARTERS)
+
+
+def row(model, held_out, calibrated_on, side, fp32, int8, agrees):
     print(f"| {model} | {calibrated_on} | {held_out} | {side} | {fp32[0]:.4f} | {int8[0]:.4f} | {100 * (fp32[0] - int8[0]):+.2f} "
-          f"| {fp32[1]:.4f} | {int8[1]:.4f} | {100 * (fp32[1] - int8[1]):+.2f} |", flush=True)
+          f"| {fp32[1]:.4f} | {int8[1]:.4f} | {100 * (fp32[1] - int8[1]):+.2f} | {agrees:.4f} |", flush=True)
 
 
 def calibrate_ours(arguments, model, scenes, path, method):
@@ -152,13 +181,15 @@ def nncf(arguments, model, folder, calibration_scenes, calibrated_on):
 
 
 def ours(arguments, model, folder, calibration_scenes, calibrated_on):
+    fp32 = Pantile(arguments.pantile, model, "fp32")
     for method in arguments.methods:
         path = os.path.join(folder, calibrated_on.replace(" ", "_") + ".ours.safetensors")
         if os.path.exists(path):
             os.remove(path)  # of another build, perhaps, or another method
         calibrate_ours(arguments, model, calibration_scenes, path, method)
-        yield (f"Pantile, {method}" if method else "Pantile", Pantile(arguments.pantile, model, ["--precision", "fp32"]),
-               Pantile(arguments.pantile, path, ["--precision", "int8"]))
+        for precision in arguments.precisions:
+            side = ", ".join(["Pantile"] + [method] * bool(method) + [precision] * (len(arguments.precisions) > 1))
+            yield side, fp32, Pantile(arguments.pantile, path, precision)
 
 
 def detectors(arguments, model, name, calibration_scenes, calibrated_on):
@@ -181,7 +212,8 @@ def measure(arguments, model):
     for side, *pair in detectors(arguments, model, name, places[calibrated_on], calibrated_on):
         fp32, int8 = ({path: list(detector.detect(path)) for path in every} for detector in pair)
         for place, (coco, paths) in truths.items():
-            row(name, place, calibrated_on, side, score(coco, paths, fp32), score(coco, paths, int8))
+            row(name, place, calibrated_on, side, score(coco, paths, fp32), score(coco, paths, int8),
+                agreement(coco, paths, fp32, int8))
 
 
 def main():
@@ -193,10 +225,12 @@ def main():
     parser.add_argument("--calibrate-on", default="zanzibar", help="a place; the fields model has its own")
     parser.add_argument("--ours", action="store_true", help="leave out NNCF")
     parser.add_argument("--methods", nargs="+", default=[None], help="of pantile calibrate, one after the other")
+    parser.add_argument("--precisions", nargs="+", default=["int8"], help="of our INT8 side, one after the other")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
-    print("| model | calibrated on | measured on | engine | F1 FP32 | F1 INT8 | points lost | AP FP32 | AP INT8 | points lost |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| model | calibrated on | measured on | engine | F1 FP32 | F1 INT8 | points lost | AP FP32 | AP INT8 | points lost "
+          "| INT8 as FP32 |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for model in arguments.models:
         measure(arguments, model)
 

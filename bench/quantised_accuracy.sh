@@ -2,7 +2,7 @@
 # What INT8 costs in accuracy, NNCF's and ours, each beside its own FP32 on the same tiles. Prints a Markdown table;
 # docs/performance.md quotes it. Runs are deterministic but for the order of sums in the peers.
 #
-#   bench/quantised_accuracy.sh DATA MODEL... [-- --calibrate-on PLACE] [--ours] [--methods NAME...]
+#   bench/quantised_accuracy.sh DATA MODEL... [-- --calibrate-on PLACE] [--ours] [--methods NAME...] [--precisions TEXT...]
 #
 # DATA holds scenes/*.tif and fields/*.tif with *.truth.geojson beside them. Needs build/release, gdal-bin, and the peers'
 # environment as bench/peers.sh does.
