@@ -51,6 +51,27 @@ class Case(unittest.TestCase):
         return done
 
 
+def stopped(case, number, *arguments):
+    """The exit code of a command that gets a signal once it has made some progress."""
+    with subprocess.Popen([PROGRAM, *map(str, arguments), "--log", "json"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          text=True) as run:
+        case.assertTrue(any('"progress"' in line for line in run.stderr), arguments)
+        run.send_signal(number)
+        run.stderr.read()
+        return run.wait(timeout=120)
+
+
+def small_disk(case, size):
+    """A folder of so many bytes at the most, on a file system of its own."""
+    disk = case.path("disk")
+    os.mkdir(disk)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", disk], stderr=subprocess.DEVNULL,
+                      check=False).returncode:
+        case.skipTest("cannot mount a small file system")
+    case.addCleanup(subprocess.run, ["umount", disk], check=False)
+    return disk
+
+
 def write_uncalibrated(path, model=BUILDINGS):
     """The model without what calibration has added, which lies behind the weights."""
     with open(model, "rb") as file:

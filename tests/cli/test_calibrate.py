@@ -2,12 +2,14 @@
 import json
 import os
 import shutil
+import signal
 import struct
 
 import numpy as np
 from osgeo import gdal
 
-from harness import BUILDINGS, Case, ZANZIBAR, main, noise, sha256, write_scene, write_uncalibrated
+from harness import (BUILDINGS, Case, ZANZIBAR, main, noise, sha256, small_disk, stopped, write_scene,
+                     write_uncalibrated)
 
 
 def read_model(path):
@@ -61,6 +63,25 @@ class Calibrate(Case):
         told = json.loads(log[-1])
         self.assertEqual((told["method"], told["tiles"]), ("minmax", 1))
         self.assertEqual(read_model(model)[0]["method"], "minmax")
+
+    def test_killed(self):
+        """Between two tiles; tests/engine/calibrate has what happens in the middle of the file."""
+        model = self.path("own.safetensors")
+        shutil.copy(BUILDINGS, model)
+        before, files = sha256(model), os.listdir(self.dir)
+        for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)):
+            self.assertEqual(stopped(self, number, "calibrate", "-m", model, "--scene", self.scene, "--tile", 128, "-o", model,
+                                     "--overwrite"), code)
+            self.assertEqual((sha256(model), sorted(os.listdir(self.dir))), (before, sorted(files)))
+
+    def test_full_disk(self):
+        disk = small_disk(self, "20m")  # the model once, not twice
+        model = os.path.join(disk, "own.safetensors")
+        shutil.copy(BUILDINGS, model)
+        before = sha256(model)
+        self.refused(4, ["own.safetensors", "no space left"], "calibrate", "-m", model, "--scene", self.scene, "--tiles", 1,
+                     "--tile", 256, "-o", model, "--overwrite", "--quiet")
+        self.assertEqual((sha256(model), os.listdir(disk)), (before, ["own.safetensors"]))
 
     def test_a_scene_of_nothing(self):
         empty = write_scene(self.path("empty.tif"), np.zeros((3, 300, 300), np.uint8), nodata=0)

@@ -9,8 +9,8 @@ import time
 
 from osgeo import gdal
 
-from harness import (BUILDINGS, Case, PROGRAM, ZANZIBAR, box, features, json_lines, main, noise, write_scene,
-                     write_truth)
+from harness import (BUILDINGS, Case, PROGRAM, ZANZIBAR, box, features, json_lines, main, noise, small_disk,
+                     write_scene, write_truth)
 
 
 class Usage(Case):
@@ -320,12 +320,7 @@ class Interrupted(Case):
 class NoSpace(Case):
     def setUp(self):
         super().setUp()
-        self.disk = self.path("disk")
-        os.mkdir(self.disk)
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", self.disk], stderr=subprocess.DEVNULL,
-                          check=False).returncode:
-            self.skipTest("cannot mount a small file system")
-        self.addCleanup(subprocess.run, ["umount", self.disk], check=False)
+        self.disk = small_disk(self, "64k")
 
     def test_output(self):
         scene = write_scene(self.path("scene.tif"), noise(1000, 1000))

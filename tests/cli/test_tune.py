@@ -2,11 +2,12 @@
 import json
 import os
 import shutil
+import signal
 import tempfile
 
 from osgeo import gdal
 
-from harness import BUILDINGS, Case, ZANZIBAR, main, sha256, write_uncalibrated
+from harness import BUILDINGS, Case, ZANZIBAR, main, sha256, stopped, write_uncalibrated
 
 
 class Tune(Case):
@@ -40,6 +41,14 @@ class Tune(Case):
         # What run computes in when nobody says: the choice.
         said = self.pantile("run", self.scene, "-m", out, "-o", self.path("o.geojson")).stderr
         self.assertIn(f", {chosen['setting']}, score", said)
+
+    def test_killed(self):
+        """Between two settings; tests/engine/calibrate has what happens in the middle of the file."""
+        before, files = sha256(self.model), os.listdir(self.dir)
+        for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -9)):
+            self.assertEqual(stopped(self, number, "tune", "-m", self.model, "--scene", self.scene, "--tiles", 1, "--tile", 128,
+                                     "-o", self.model, "--overwrite"), code)
+            self.assertEqual((sha256(self.model), sorted(os.listdir(self.dir))), (before, sorted(files)))
 
     def test_calibration_sizes(self):
         write_uncalibrated(self.model)
