@@ -287,43 +287,6 @@ static void test_nothing_is_allocated_per_tile(void **state)
     free(path);
 }
 
-static void test_allocation_failures(void **state)
-{
-    (void)state;
-    char *path = tiny_model(TINY_MOBILENET);
-    tiny_image t = tiny_make_image(50, 40, 10);
-    pt_engine_options options = pt_engine_defaults();
-    options.threads = 1;
-    pt_engine *engine = NULL;
-    pt_alloc_fail_after(0);
-    assert_int_equal(pt_engine_check_backend("portable", true).code, PT_E_NOMEM);
-    pt_alloc_fail_after(-1);
-    long n = 0;
-    for (pt_status status = {.code = PT_E_NOMEM}; status.code != PT_OK; n++) {
-        pt_alloc_fail_after(n);
-        status = pt_engine_open(path, &options, &engine);
-        pt_alloc_fail_after(-1);
-        assert_true(status.code == PT_OK || (status.code == PT_E_NOMEM && !engine));
-    }
-    assert_true(n > 100);
-    const pt_detection *items;
-    size_t count;
-    n = 0;
-    for (pt_status status = {.code = PT_E_NOMEM}; status.code != PT_OK; n++) {
-        pt_alloc_fail_after(n);
-        status = pt_engine_infer(engine, &t.image, 1);
-        pt_alloc_fail_after(-1);
-        assert_true(status.code == PT_OK || status.code == PT_E_NOMEM);
-        assert_int_equal(pt_engine_detections(engine, 0, &items, &count).code,
-                         status.code == PT_OK ? PT_OK : PT_E_USAGE);
-    }
-    assert_true(n > 3);
-    pt_engine_close(&engine);
-    free(t.pixels);
-    unlink(path);
-    free(path);
-}
-
 static void ignore_line(void *user, pt_log_level level, const char *line)
 {
     int *warnings = user;
@@ -463,7 +426,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_batches_and_strides),
         cmocka_unit_test(test_threads_give_the_same_bytes),
         cmocka_unit_test(test_nothing_is_allocated_per_tile),
-        cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_blas_warning),
         cmocka_unit_test(test_tap),
         cmocka_unit_test(test_progress),

@@ -43,26 +43,6 @@ static pt_engine *open_streams(int threads, int streams)
     return engine;
 }
 
-static void assert_same_results(const pt_engine *a, const pt_engine *b, size_t images)
-{
-    size_t side = (size_t)pt_engine_model(a)->mask_size, total = 0;
-    for (size_t i = 0; i < images; i++) {
-        const pt_detection *x, *y;
-        size_t count, other;
-        assert_int_equal(pt_engine_detections(a, i, &x, &count).code, PT_OK);
-        assert_int_equal(pt_engine_detections(b, i, &y, &other).code, PT_OK);
-        assert_int_equal(count, other);
-        total += count;
-        for (size_t k = 0; k < count; k++) {
-            assert_memory_equal(&x[k], &y[k], offsetof(pt_detection, mask));
-            assert_memory_equal(x[k].mask, y[k].mask, side * side * sizeof(float));
-        }
-    }
-    assert_true(total > 0);
-    pt_engine_caps one = pt_engine_last_caps(a), two = pt_engine_last_caps(b);
-    assert_true(one.proposals == two.proposals && one.detections == two.detections);
-}
-
 /* Any number of streams gives the bytes of one, for batches smaller and larger than it. */
 static void test_streams_give_the_same_bytes(void **state)
 {
@@ -83,7 +63,7 @@ static void test_streams_give_the_same_bytes(void **state)
         for (size_t count = 1; count <= IMAGES; count += 2) {
             assert_int_equal(pt_engine_infer(one, batch, count).code, PT_OK);
             assert_int_equal(pt_engine_infer(many, batch, count).code, PT_OK);
-            assert_same_results(one, many, count);
+            tiny_assert_same(one, many, count);
         }
         pt_engine_close(&many);
     }

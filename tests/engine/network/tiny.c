@@ -92,3 +92,23 @@ tiny_image tiny_make_image(int width, int height, uint64_t seed)
     t.image = (pt_image){t.pixels, width, height, 3 * width};
     return t;
 }
+
+void tiny_assert_same(const pt_engine *a, const pt_engine *b, size_t images)
+{
+    size_t side = (size_t)pt_engine_model(a)->mask_size, total = 0;
+    for (size_t i = 0; i < images; i++) {
+        const pt_detection *x, *y;
+        size_t count, other;
+        assert_int_equal(pt_engine_detections(a, i, &x, &count).code, PT_OK);
+        assert_int_equal(pt_engine_detections(b, i, &y, &other).code, PT_OK);
+        assert_int_equal(count, other);
+        total += count;
+        for (size_t k = 0; k < count; k++) {
+            assert_memory_equal(&x[k], &y[k], offsetof(pt_detection, mask));
+            assert_memory_equal(x[k].mask, y[k].mask, side * side * sizeof(float));
+        }
+    }
+    assert_true(total > 0);
+    pt_engine_caps one = pt_engine_last_caps(a), two = pt_engine_last_caps(b);
+    assert_true(one.proposals == two.proposals && one.detections == two.detections);
+}

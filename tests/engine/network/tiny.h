@@ -21,4 +21,7 @@ typedef struct tiny_image {
 
 tiny_image tiny_make_image(int width, int height, uint64_t seed);
 
+/* That both engines found the same in their last calls' images, to the last bit, and found something. */
+void tiny_assert_same(const pt_engine *a, const pt_engine *b, size_t images);
+
 #endif
