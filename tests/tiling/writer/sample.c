@@ -1,5 +1,10 @@
 #include "sample.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
 #include <cpl_conv.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -166,4 +171,10 @@ bool same_bytes(const char *path, const char *other)
     free(p);
     free(q);
     return same;
+}
+
+void must(pt_status status)
+{
+    assert_string_equal(status.message, "");
+    assert_int_equal(status.code, PT_OK);
 }

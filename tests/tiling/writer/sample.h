@@ -23,6 +23,7 @@ pt_feature sample_feature(double x, double y, double w, double h);
 pt_feature sample_pair(double x, double y, double w, double h);
 void sample_add_ring(pt_feature *feature, size_t polygon, const double *xy, size_t count);
 
+void must(pt_status status);             /* be good */
 bool wound_right(OGRGeometryH geometry); /* exteriors counter-clockwise, holes clockwise */
 bool same_bytes(const char *path, const char *other);
 

@@ -19,12 +19,6 @@
 static const char *const outputs[] = {"out.geojson", "out.geojsonl", "out.gpkg", "out.fgb"};
 enum { OUTPUTS = sizeof outputs / sizeof *outputs };
 
-static void must(pt_status status)
-{
-    assert_string_equal(status.message, "");
-    assert_int_equal(status.code, PT_OK);
-}
-
 static void must_fail(pt_status status, pt_code code, const char *path)
 {
     assert_int_equal(status.code, code);
