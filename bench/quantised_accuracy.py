@@ -28,6 +28,7 @@ from peer_models import export, quantise, read_tile
 BUILDINGS = {"banepa": ["banepa_north_z19"], "zanzibar": ["zanzibar_z21_a"], "kampala": ["kampala_z21_a"],
              "catanduanes": ["catanduanes_z21_a", "catanduanes_z21_b"]}
 EXPORT_SCORE, MOST = 0.5, 1000
+OWN = "own"
 HALF, THREE_QUARTERS = 0, 5  # of pycocotools' IoU thresholds, 0.50:0.05:0.95
 CALIBRATION_TILES = 10  # NNCF's, and ours
 
@@ -183,10 +184,12 @@ def nncf(arguments, model, folder, calibration_scenes, calibrated_on):
 def ours(arguments, model, folder, calibration_scenes, calibrated_on):
     fp32 = Pantile(arguments.pantile, model, "fp32")
     for method in arguments.methods:
-        path = os.path.join(folder, calibrated_on.replace(" ", "_") + ".ours.safetensors")
-        if os.path.exists(path):
-            os.remove(path)  # of another build, perhaps, or another method
-        calibrate_ours(arguments, model, calibration_scenes, path, method)
+        path = model
+        if method != OWN:
+            path = os.path.join(folder, calibrated_on.replace(" ", "_") + ".ours.safetensors")
+            if os.path.exists(path):
+                os.remove(path)  # of another build, perhaps, or another method
+            calibrate_ours(arguments, model, calibration_scenes, path, method)
         for precision in arguments.precisions:
             side = ", ".join(["Pantile"] + [method] * bool(method) + [precision] * (len(arguments.precisions) > 1))
             yield side, fp32, Pantile(arguments.pantile, path, precision)
@@ -224,7 +227,8 @@ def main():
     parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--calibrate-on", default="zanzibar", help="a place; the fields model has its own")
     parser.add_argument("--ours", action="store_true", help="leave out NNCF")
-    parser.add_argument("--methods", nargs="+", default=[None], help="of pantile calibrate, one after the other")
+    parser.add_argument("--methods", nargs="+", default=[None],
+                        help="of pantile calibrate, one after the other; own: the calibration that is in the file")
     parser.add_argument("--precisions", nargs="+", default=["int8"], help="of our INT8 side, one after the other")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
