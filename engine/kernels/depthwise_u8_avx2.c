@@ -38,37 +38,57 @@ static inline __m256i rounded(const pt_u8_depthwise *layer, int at, __m256i sums
     return _mm256_add_epi32(_mm256_cvtps_epi32(t), _mm256_set1_epi32(layer->finish.zero));
 }
 
-/* One output pixel of 16 channels; taps[i] is where tap i is read. */
-static inline void pixel(const pt_u8_depthwise *layer, int first, const uint8_t *const taps[9], uint8_t *out)
+/* One output pixel of 16 channels from c on, whose taps are read at in[y][x] + c - first. */
+static inline void pixel(const pt_u8_depthwise *layer, int first, int c, const uint8_t *const in[9],
+                         uint8_t *out)
 {
-    const char *weights = (const char *)layer->weights + (size_t)(first / BLOCK) * PAIRS * PAIR_BYTES;
-    __m256i low = _mm256_loadu_si256((const __m256i *)(layer->start + first));
-    __m256i high = _mm256_loadu_si256((const __m256i *)(layer->start + first + 8));
+    const char *weights = (const char *)layer->weights + (size_t)(c / BLOCK) * PAIRS * PAIR_BYTES;
+    __m256i low = _mm256_loadu_si256((const __m256i *)(layer->start + c));
+    __m256i high = _mm256_loadu_si256((const __m256i *)(layer->start + c + 8));
+    int at = c - first;
     for (int i = 0; i < PAIRS; i++) {
-        __m256i a = load(taps[2 * i]), b = i < PAIRS - 1 ? load(taps[2 * i + 1]) : _mm256_setzero_si256();
+        __m256i a = load(in[2 * i] + at),
+                b = i < PAIRS - 1 ? load(in[2 * i + 1] + at) : _mm256_setzero_si256();
         const __m256i *w = (const __m256i *)(weights + i * PAIR_BYTES);
         low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), _mm256_load_si256(w)));
         high =
             _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), _mm256_load_si256(w + 1)));
     }
-    __m256i words = _mm256_packs_epi32(rounded(layer, first, low), rounded(layer, first + 8, high));
+    __m256i words = _mm256_packs_epi32(rounded(layer, c, low), rounded(layer, c + 8, high));
     __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     uint8_t q[BLOCK];
     _mm_storeu_si128((__m128i *)q, bytes);
-    memcpy(out, q, layer->channels - first < BLOCK ? (size_t)(layer->channels - first) : BLOCK);
+    memcpy(out + at, q, layer->channels - c < BLOCK ? (size_t)(layer->channels - c) : BLOCK);
 }
 
-static void row(const pt_u8_depthwise *layer, const uint8_t *const rows[3], int pixels, uint8_t *out)
+static inline void slice(const pt_u8_depthwise *layer, int first, const uint8_t *const in[9], uint8_t *out)
 {
-    ptrdiff_t channels = layer->channels;
-    for (int p = 0; p < pixels; p++) {
-        for (int first = 0; first < layer->channels; first += BLOCK) {
-            const uint8_t *taps[9];
-            for (int i = 0; i < 9; i++) {
-                taps[i] = rows[i / 3] + (p * layer->stride + i % 3) * channels + first;
-            }
-            pixel(layer, first, taps, out + p * channels + first);
+    int end = first + PT_U8_DEPTHWISE_CHANNELS;
+    end = layer->channels < end ? layer->channels : end;
+    for (int c = first; c < end; c += BLOCK) {
+        pixel(layer, first, c, in, out);
+    }
+}
+
+static void row(const pt_u8_depthwise *layer, const pt_u8_depthwise_row *r)
+{
+    for (int p = 0; p < r->pixels; p++) {
+        const uint8_t *in[9];
+        for (int i = 0; i < 9; i++) {
+            in[i] = r->rows[i / 3] + (p * layer->stride + i % 3) * r->step;
         }
+        slice(layer, r->first, in, r->out + p * r->out_step);
+    }
+}
+
+static void group(const pt_u8_depthwise *layer, const pt_u8_depthwise_group *g)
+{
+    for (int p = 0; p < PT_U8_DEPTHWISE_PIXELS; p++) {
+        const uint8_t *in[9];
+        for (int i = 0; i < 9; i++) {
+            in[i] = g->in[i / 3][p * layer->stride + i % 3];
+        }
+        slice(layer, g->first, in, g->out + p * g->out_step);
     }
 }
 
@@ -77,4 +97,5 @@ const pt_u8_depthwise_kernels pt_u8_depthwise_kernels_avx2 = {.name = "avx2",
                                                               .weight_bytes = PAIRS * PAIR_BYTES,
                                                               .place = place,
                                                               .pack = pack,
-                                                              .row = row};
+                                                              .row = row,
+                                                              .group = group};

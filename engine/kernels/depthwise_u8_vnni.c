@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { BLOCK = 64, ROW_BYTES = 2 * 4 * BLOCK };
+enum { BLOCK = PT_U8_DEPTHWISE_CHANNELS, ROW_BYTES = 2 * 4 * BLOCK };
 
 static int place(int c)
 {
@@ -34,24 +34,23 @@ static inline void interleave(const __m512i ab[2], const __m512i cd[2], __m512i 
     out[3] = _mm512_unpackhi_epi16(ab[1], cd[1]);
 }
 
-static inline void load_pair(const uint8_t *at, ptrdiff_t channels, __m512i pair[2])
+static inline void load_pair(const uint8_t *const in[2], __m512i pair[2])
 {
-    __m512i a = _mm512_loadu_si512(at), b = _mm512_loadu_si512(at + channels);
+    __m512i a = _mm512_loadu_si512(in[0]), b = _mm512_loadu_si512(in[1]);
     pair[0] = _mm512_unpacklo_epi8(a, b);
     pair[1] = _mm512_unpackhi_epi8(a, b);
 }
 
-/* Four outputs of stride 1, or two of stride 2, for 64 channels. */
-static inline __attribute__((always_inline)) void sum_six(const uint8_t *const rows[3], ptrdiff_t at,
-                                                          ptrdiff_t channels, const int8_t *weights,
-                                                          const int stride, __m512i sums[4][4])
+/* Six input pixels of each row: four outputs of stride 1, or two of stride 2, for 64 channels. */
+static inline __attribute__((always_inline)) void
+sum_six(const uint8_t *const in[3][6], const int8_t *weights, const int stride, __m512i sums[4][4])
 {
     PT_UNROLL for (int y = 0; y < 3; y++)
     {
         __m512i pairs[3][2], quads[2][4];
         PT_UNROLL for (int i = 0; i < 3; i++)
         {
-            load_pair(rows[y] + at + 2 * i * channels, channels, pairs[i]);
+            load_pair(in[y] + 2 * i, pairs[i]);
         }
         interleave(pairs[0], pairs[1], quads[0]);
         interleave(pairs[1], pairs[2], quads[1]);
@@ -87,55 +86,123 @@ static inline __attribute__((always_inline)) __m512i bytes(const pt_u8_depthwise
     return pt_vnni_pack(l, q, 4);
 }
 
-static inline __attribute__((always_inline)) void block_row(const pt_u8_depthwise *layer,
-                                                            const uint8_t *const rows[3], int block,
-                                                            int pixels, const int stride,
-                                                            const bool saturates, uint8_t *out)
+/* What of a layer is the same for all pixels of a slice. */
+typedef struct slice {
+    const pt_u8_depthwise *layer;
+    int first;
+    const int8_t *weights;
+    pt_vnni_limits limits;
+    __mmask64 mask;
+} slice;
+
+static inline slice slice_of(const pt_u8_depthwise *layer, int first)
 {
-    const int step = stride == 1 ? 4 : 2;
-    pt_vnni_limits l = pt_vnni_limits_of(&layer->finish);
-    ptrdiff_t channels = layer->channels;
-    int first = BLOCK * block, left = layer->channels - first;
-    __mmask64 mask = left < BLOCK ? ((__mmask64)1 << left) - 1 : ~(__mmask64)0;
-    const int8_t *weights = (const int8_t *)layer->weights + (size_t)block * 3 * ROW_BYTES;
-    for (int p = 0; p < pixels; p += step) {
-        p = p > pixels - step ? pixels - step : p;
-        __m512i sums[4][4];
-        PT_UNROLL for (int i = 0; i < step; i++)
+    int left = layer->channels - first;
+    return (slice){.layer = layer,
+                   .first = first,
+                   .weights = (const int8_t *)layer->weights + (size_t)(first / BLOCK) * 3 * ROW_BYTES,
+                   .limits = pt_vnni_limits_of(&layer->finish),
+                   .mask = left < BLOCK ? ((__mmask64)1 << left) - 1 : ~(__mmask64)0};
+}
+
+/* Four outputs of stride 1, or two of stride 2. */
+static inline __attribute__((always_inline)) void put_six(const slice *s, const uint8_t *const in[3][6],
+                                                          uint8_t *out, ptrdiff_t out_step, const int stride,
+                                                          const bool saturates)
+{
+    const int count = stride == 1 ? 4 : 2;
+    __m512i sums[4][4];
+    PT_UNROLL for (int i = 0; i < count; i++)
+    {
+        PT_UNROLL for (int v = 0; v < 4; v++)
         {
-            PT_UNROLL for (int v = 0; v < 4; v++)
+            sums[i][v] = _mm512_loadu_si512(s->layer->start + s->first + 16 * v);
+        }
+    }
+    sum_six(in, s->weights, stride, sums);
+    PT_UNROLL for (int i = 0; i < count; i++)
+    {
+        _mm512_mask_storeu_epi8(out + i * out_step, s->mask,
+                                bytes(s->layer, &s->limits, s->first, sums[i], saturates));
+    }
+}
+
+/* The next output row's windows read `stride` rows more: where those of pixels from `at` on lie. */
+static inline __attribute__((always_inline)) void fetch(const pt_u8_depthwise_row *r, ptrdiff_t at,
+                                                        const int stride)
+{
+    PT_UNROLL for (int y = 1; y <= stride; y++)
+    {
+        PT_UNROLL for (int i = 0; i < 4; i++)
+        {
+            __builtin_prefetch(r->rows[2] + y * r->pitch + at + i * r->step);
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void
+run_row(const pt_u8_depthwise *layer, const pt_u8_depthwise_row *r, const int stride, const bool saturates)
+{
+    const int count = stride == 1 ? 4 : 2;
+    slice s = slice_of(layer, r->first);
+    for (int p = 0; p < r->pixels; p += count) {
+        p = p > r->pixels - count ? r->pixels - count : p;
+        ptrdiff_t at = p * stride * r->step;
+        const uint8_t *in[3][6];
+        PT_UNROLL for (int y = 0; y < 3; y++)
+        {
+            PT_UNROLL for (int i = 0; i < 6; i++)
             {
-                sums[i][v] = _mm512_loadu_si512(layer->start + first + 16 * v);
+                in[y][i] = r->rows[y] + at + i * r->step;
             }
         }
-        sum_six(rows, p * stride * channels + first, channels, weights, stride, sums);
-        PT_UNROLL for (int i = 0; i < step; i++)
-        {
-            uint8_t *to = out + (p + i) * channels + first;
-            __m512i q = bytes(layer, &l, first, sums[i], saturates);
-            if (left >= BLOCK) {
-                _mm512_storeu_si512(to, q);
-            } else {
-                _mm512_mask_storeu_epi8(to, mask, q);
-            }
-        }
+        fetch(r, at, stride);
+        put_six(&s, in, r->out + p * r->out_step, r->out_step, stride, saturates);
     }
 }
 
-static void row(const pt_u8_depthwise *layer, const uint8_t *const rows[3], int pixels, uint8_t *out)
+static void row(const pt_u8_depthwise *layer, const pt_u8_depthwise_row *r)
 {
-    for (int block = 0; BLOCK * block < layer->channels; block++) {
-        if (layer->stride == 1 && layer->finish.saturates) {
-            block_row(layer, rows, block, pixels, 1, true, out);
-        } else if (layer->stride == 1) {
-            block_row(layer, rows, block, pixels, 1, false, out);
-        } else if (layer->finish.saturates) {
-            block_row(layer, rows, block, pixels, 2, true, out);
-        } else {
-            block_row(layer, rows, block, pixels, 2, false, out);
-        }
+    if (layer->stride == 1 && layer->finish.saturates) {
+        run_row(layer, r, 1, true);
+    } else if (layer->stride == 1) {
+        run_row(layer, r, 1, false);
+    } else if (layer->finish.saturates) {
+        run_row(layer, r, 2, true);
+    } else {
+        run_row(layer, r, 2, false);
     }
 }
 
-const pt_u8_depthwise_kernels pt_u8_depthwise_kernels_vnni = {
-    .name = "vnni", .block = BLOCK, .weight_bytes = 3 * ROW_BYTES, .place = place, .pack = pack, .row = row};
+static inline __attribute__((always_inline)) void run_group(const pt_u8_depthwise *layer,
+                                                            const pt_u8_depthwise_group *g, const int stride)
+{
+    const int count = stride == 1 ? 4 : 2;
+    slice s = slice_of(layer, g->first);
+    PT_UNROLL for (int p = 0; p < PT_U8_DEPTHWISE_PIXELS; p += count)
+    {
+        const uint8_t *in[3][6];
+        PT_UNROLL for (int y = 0; y < 3; y++)
+        {
+            memcpy(in[y], g->in[y] + p * stride, sizeof in[y]);
+        }
+        put_six(&s, in, g->out + p * g->out_step, g->out_step, stride, false);
+    }
+}
+
+static void group(const pt_u8_depthwise *layer, const pt_u8_depthwise_group *g)
+{
+    if (layer->stride == 1) {
+        run_group(layer, g, 1);
+    } else {
+        run_group(layer, g, 2);
+    }
+}
+
+const pt_u8_depthwise_kernels pt_u8_depthwise_kernels_vnni = {.name = "vnni",
+                                                              .block = BLOCK,
+                                                              .weight_bytes = 3 * ROW_BYTES,
+                                                              .place = place,
+                                                              .pack = pack,
+                                                              .row = row,
+                                                              .group = group};

@@ -1,5 +1,7 @@
-/* Depthwise 3x3 layers on bytes. A task computes some rows of one image. The first and the last outputs of a
- * row, whose windows leave the map, read a copy of what is there; those between read the map itself. */
+/* Depthwise 3x3 layers on bytes. A task computes some rows of some slices of channels of one image, slice by
+ * slice and strip by strip of columns, so that what an output row has read is still in the L1 cache when the
+ * next row reads it again. Outputs whose windows lie inside the map are computed row by row, the others, at
+ * its edges, in groups that are told where each pixel of their windows is. */
 #include "engine/backend/native/native_u8.h"
 #include "engine/kernels/depthwise_u8.h"
 #include "tiling/base/alloc.h"
@@ -8,24 +10,33 @@
 
 enum {
     GROUP = PT_U8_DEPTHWISE_PIXELS,
-    GROUP_COLUMNS = 2 * (GROUP - 1) + 4, /* that a group reads of a row, at stride 2 */
-    ROW_BYTES = 64 << 10,                /* of output that a task makes, about */
+    SLICE = PT_U8_DEPTHWISE_CHANNELS,
+    STRIP_COLUMNS = 128,   /* of the input: three rows of a slice take half of an L1 cache */
+    TASK_ROWS = 8,         /* of the output: two or three input rows are read by two tasks */
+    TASK_BYTES = 64 << 10, /* of output that a task makes, about */
 };
 
 typedef struct depthwise {
     pt_conv base;
     const pt_u8_depthwise_kernels *kernels;
     pt_u8_depthwise layer;
+    uint8_t outside[SLICE]; /* what any slice of a pixel beyond the map is */
     size_t bytes;
 } depthwise;
 
 typedef struct depthwise_job {
     const depthwise *conv;
-    const pt_native *native;
     const pt_map *in;
     pt_map *out;
-    int rows, row_tasks; /* of a task, of an image */
+    int row_tasks, slice_tasks; /* of an image, of its rows */
+    int slices;                 /* of a task */
 } depthwise_job;
+
+/* Slices of channels of rows of one image. */
+typedef struct area {
+    int image, y, end_y;
+    int channel, end_channel;
+} area;
 
 static void depthwise_free(pt_conv *conv)
 {
@@ -50,88 +61,122 @@ static const char *depthwise_method(const pt_conv *conv)
                                        : "depthwise u8 c";
 }
 
-static size_t group_bytes(const pt_conv_spec *s)
-{
-    return 3 * GROUP_COLUMNS * (size_t)s->in_channels + PT_MAP_SLACK;
-}
-
 static pt_status depthwise_reserve(const pt_conv *conv, pt_native *native, int n, int h, int w)
 {
-    (void)n, (void)h, (void)w;
-    return pt_native_reserve_scratch(native,
-                                     group_bytes(&conv->spec) + GROUP * (size_t)conv->spec.in_channels);
+    (void)conv, (void)native, (void)n, (void)h, (void)w;
+    return pt_ok();
 }
 
-/* Columns x .. x + count of input row y of an image, with what lies outside where they leave it. */
-static void copy_columns(const pt_conv_spec *s, const pt_map *in, int image, int y, int x, int count,
-                         uint8_t *to)
+static uint8_t *output_at(const depthwise_job *job, int image, int y, int x, int channel)
 {
-    size_t channels = (size_t)s->in_channels;
-    size_t row = ((size_t)image * (size_t)in->h + (size_t)y) * (size_t)in->w;
-    for (int i = 0; i < count; i++, to += channels) {
-        if (y >= 0 && y < in->h && x + i >= 0 && x + i < in->w) {
-            memcpy(to, pt_map_u8(in) + (row + (size_t)(x + i)) * channels, channels);
+    size_t row = ((size_t)image * (size_t)job->out->h + (size_t)y) * (size_t)job->out->w;
+    return pt_map_u8(job->out) + (row + (size_t)x) * (size_t)job->out->c + channel;
+}
+
+/* Where the windows of outputs from (y, x) on read: the map, or beyond it `outside`. */
+static void find_input(const depthwise_job *job, int image, int y, int x, pt_u8_depthwise_group *group)
+{
+    const pt_conv_spec *s = &job->conv->base.spec;
+    const pt_map *in = job->in;
+    for (int i = 0; i < 3; i++) {
+        int iy = y * s->stride - 1 + i;
+        ptrdiff_t row = ((ptrdiff_t)image * in->h + iy) * in->w;
+        for (int k = 0; k < PT_U8_DEPTHWISE_COLUMNS; k++) {
+            int ix = x * s->stride - 1 + k;
+            bool inside = iy >= 0 && iy < in->h && ix >= 0 && ix < in->w;
+            group->in[i][k] = inside ? pt_map_u8(in) + (row + ix) * in->c + group->first : job->conv->outside;
+        }
+    }
+}
+
+/* A slice of up to GROUP outputs from (y, x) on. */
+static void run_group(const depthwise_job *job, int image, int channel, int y, int x)
+{
+    uint8_t result[GROUP * SLICE];
+    int left = job->out->w - x;
+    pt_u8_depthwise_group group = {.first = channel, .out = result, .out_step = SLICE};
+    find_input(job, image, y, x, &group);
+    if (left >= GROUP) {
+        group.out = output_at(job, image, y, x, channel);
+        group.out_step = job->out->c;
+    }
+    job->conv->kernels->group(&job->conv->layer, &group);
+    for (int i = 0; i < left && left < GROUP; i++) {
+        int channels = job->out->c - channel;
+        memcpy(output_at(job, image, y, x + i, channel), result + i * SLICE,
+               (size_t)(channels < SLICE ? channels : SLICE));
+    }
+}
+
+/* Whether some outputs of the row, GROUP .. w - GROUP, have windows inside the map. */
+static bool has_inside(const depthwise_job *job, int y)
+{
+    int stride = job->conv->base.spec.stride;
+    return job->out->w >= 3 * GROUP && y > 0 && y * stride + 1 < job->in->h;
+}
+
+static void run_ends(const depthwise_job *job, const area *a, int channel)
+{
+    int w = job->out->w;
+    for (int y = a->y; y < a->end_y; y++) {
+        if (has_inside(job, y)) {
+            run_group(job, a->image, channel, y, 0);
+            run_group(job, a->image, channel, y, w - GROUP);
             continue;
         }
-        for (size_t c = 0; c < channels; c++) {
-            to[c] = s->outside[c % 4];
+        for (int x = 0; x < w; x += GROUP) {
+            run_group(job, a->image, channel, y, x);
         }
     }
 }
 
-/* Up to GROUP outputs from (y, x) on, from a copy. */
-static void run_group(const depthwise_job *job, int image, int y, int x, int worker, uint8_t *out)
+/* Outputs x .. end of the rows that have such. */
+static void run_strip(const depthwise_job *job, const area *a, int channel, int x, int end)
 {
-    const pt_conv_spec *s = &job->conv->base.spec;
-    size_t channels = (size_t)s->in_channels, pitch = GROUP_COLUMNS * channels;
-    uint8_t *copy = pt_native_scratch(job->native, worker), *result = copy + group_bytes(s);
-    const uint8_t *rows[3] = {copy, copy + pitch, copy + 2 * pitch};
-    for (int i = 0; i < 3; i++) {
-        copy_columns(s, job->in, image, y * s->stride - 1 + i, x * s->stride - 1, GROUP_COLUMNS,
-                     copy + (size_t)i * pitch);
-    }
-    job->conv->kernels->row(&job->conv->layer, rows, GROUP, result);
-    int count = job->out->w - x < GROUP ? job->out->w - x : GROUP;
-    memcpy(out + (size_t)x * channels, result, (size_t)count * channels);
-}
-
-/* Outputs GROUP .. w - GROUP of a row whose windows lie inside the map. */
-static void run_inside(const depthwise_job *job, int image, int y, uint8_t *out)
-{
-    const pt_conv_spec *s = &job->conv->base.spec;
-    size_t channels = (size_t)s->in_channels, pitch = (size_t)job->in->w * channels;
-    const uint8_t *rows[3];
-    for (int i = 0; i < 3; i++) {
-        size_t row = (size_t)image * (size_t)job->in->h + (size_t)(y * s->stride - 1 + i);
-        rows[i] = pt_map_u8(job->in) + row * pitch + (size_t)(GROUP * s->stride - 1) * channels;
-    }
-    job->conv->kernels->row(&job->conv->layer, rows, job->out->w - 2 * GROUP, out + GROUP * channels);
-}
-
-static void run_row(const depthwise_job *job, int image, int y, int worker)
-{
-    const pt_conv_spec *s = &job->conv->base.spec;
-    size_t row = (size_t)image * (size_t)job->out->h + (size_t)y;
-    uint8_t *out = pt_map_u8(job->out) + row * (size_t)job->out->w * (size_t)s->in_channels;
-    int last = y * s->stride + 1;
-    if (job->out->w < 3 * GROUP || y == 0 || last >= job->in->h) {
-        for (int x = 0; x < job->out->w; x += GROUP) {
-            run_group(job, image, y, x, worker, out);
+    int stride = job->conv->base.spec.stride;
+    ptrdiff_t step = job->in->c, pitch = job->in->w * step;
+    for (int y = a->y; y < a->end_y; y++) {
+        if (!has_inside(job, y)) {
+            continue;
         }
-        return;
+        ptrdiff_t first = (ptrdiff_t)a->image * job->in->h + y * stride - 1;
+        const uint8_t *in = pt_map_u8(job->in) + first * pitch + (x * stride - 1) * step + channel;
+        pt_u8_depthwise_row row = {.first = channel,
+                                   .rows = {in, in + pitch, in + 2 * pitch},
+                                   .step = step,
+                                   .pitch = pitch,
+                                   .pixels = end - x,
+                                   .out = output_at(job, a->image, y, x, channel),
+                                   .out_step = job->out->c};
+        job->conv->kernels->row(&job->conv->layer, &row);
     }
-    run_group(job, image, y, 0, worker, out);
-    run_inside(job, image, y, out);
-    run_group(job, image, y, job->out->w - GROUP, worker, out);
+}
+
+static void run_slice(const depthwise_job *job, const area *a, int channel)
+{
+    run_ends(job, a, channel);
+    int most = STRIP_COLUMNS / job->conv->base.spec.stride, inside = job->out->w - 2 * GROUP;
+    int strips = (inside + most - 1) / most;
+    for (int i = 0; i < strips; i++) {
+        run_strip(job, a, channel, GROUP + (int)((int64_t)inside * i / strips),
+                  GROUP + (int)((int64_t)inside * (i + 1) / strips));
+    }
 }
 
 static void run_task(void *context, size_t task, int worker)
 {
+    (void)worker;
     const depthwise_job *job = context;
-    int image = (int)(task / (size_t)job->row_tasks);
-    int y = (int)(task % (size_t)job->row_tasks) * job->rows;
-    for (int end = y + job->rows; y < end && y < job->out->h; y++) {
-        run_row(job, image, y, worker);
+    int part = (int)(task % (size_t)job->slice_tasks);
+    size_t rows = task / (size_t)job->slice_tasks;
+    area a = {.image = (int)(rows / (size_t)job->row_tasks),
+              .y = (int)(rows % (size_t)job->row_tasks) * TASK_ROWS};
+    a.end_y = a.y + TASK_ROWS < job->out->h ? a.y + TASK_ROWS : job->out->h;
+    a.channel = part * job->slices * SLICE;
+    a.end_channel =
+        a.channel + job->slices * SLICE < job->out->c ? a.channel + job->slices * SLICE : job->out->c;
+    for (int channel = a.channel; channel < a.end_channel; channel += SLICE) {
+        run_slice(job, &a, channel);
     }
 }
 
@@ -139,10 +184,13 @@ static void depthwise_run(const pt_conv *conv, pt_native *native, const pt_map *
                           pt_map *out)
 {
     (void)summand;
-    depthwise_job job = {.conv = (const depthwise *)conv, .native = native, .in = in, .out = out};
-    job.rows = 1 + (int)(ROW_BYTES / ((size_t)out->w * (size_t)out->c));
-    job.row_tasks = (out->h + job.rows - 1) / job.rows;
-    pt_pool_run(native->base.pool, (size_t)in->n * (size_t)job.row_tasks, run_task, &job);
+    depthwise_job job = {.conv = (const depthwise *)conv, .in = in, .out = out};
+    int slices = (out->c + SLICE - 1) / SLICE;
+    job.row_tasks = (out->h + TASK_ROWS - 1) / TASK_ROWS;
+    job.slices = 1 + (int)(TASK_BYTES / ((size_t)TASK_ROWS * (size_t)out->w * SLICE));
+    job.slice_tasks = (slices + job.slices - 1) / job.slices;
+    size_t tasks = (size_t)in->n * (size_t)job.row_tasks * (size_t)job.slice_tasks;
+    pt_pool_run(native->base.pool, tasks, run_task, &job);
 }
 
 static const pt_native_ops depthwise_ops = {
@@ -210,6 +258,9 @@ pt_status pt_native_u8_depthwise_new(const pt_conv_spec *spec, pt_conv_weights *
     self->layer.channels = spec->in_channels;
     self->layer.stride = spec->stride;
     self->layer.finish = pt_u8_finish_of(spec, weights);
+    for (int c = 0; c < SLICE; c++) {
+        self->outside[c] = spec->outside[c % 4];
+    }
     pt_status status = reserve_numbers(self);
     if (status.code != PT_OK) {
         depthwise_free(&self->base);
