@@ -18,8 +18,14 @@ static pt_status failed(const char *path, int error)
 
 pt_status pt_outfile_check(const char *path, bool overwrite)
 {
+    struct stat there;
     if (!overwrite && access(path, F_OK) == 0) {
         return pt_error(PT_E_EXISTS, "%s: is there already; name another file or add --overwrite", path);
+    }
+    /* Renaming would put a file in the place of a device, which the whole machine then misses. */
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) {
+        return pt_error(PT_E_WRITE, "%s: is a %s; name another file", path,
+                        S_ISDIR(there.st_mode) ? "folder" : "device or pipe");
     }
     char *folder = NULL;
     PT_TRY(pt_paths_folder(path, &folder));

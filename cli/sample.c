@@ -25,6 +25,7 @@ pt_status pt_sample_job(const pt_sample_options *options, const char *output, pt
     for (size_t i = 0; i < options->scenes.count; i++) {
         PT_TRY(pt_outfile_apart(output, options->scenes.items[i]));
     }
+    PT_TRY(pt_outfile_apart(output, options->aoi));
     *run = pt_run_defaults();
     run->model = options->model;
     run->scenes = options->scenes;

@@ -177,6 +177,25 @@ static pt_status tune_sizes(const tune_options *o, const pt_tune *tune, const ch
     return status;
 }
 
+/* Where nothing is to be found, every setting finds all of it, and the choice would be chance. */
+static pt_status check_labels(const tune_options *o, const pt_tune *tune)
+{
+    size_t objects = 0;
+    for (size_t i = 0; i < tune->count; i++) {
+        objects += tune->tiles[i].truth.count;
+    }
+    if (objects > 0) {
+        return pt_ok();
+    }
+    return o->truth
+               ? pt_error(PT_E_INPUT, "%s: no polygon in the tiles that are measured; name the truth of %s",
+                          o->truth, o->sample.scenes.items[0])
+               : pt_error(PT_E_INPUT,
+                          "%s: the model finds nothing in it to measure by; name a scene with objects or "
+                          "add --truth",
+                          o->sample.scenes.items[0]);
+}
+
 static pt_status tune_job(const tune_options *o, const pt_job *job)
 {
     pt_tune tune = {.truth = o->truth, .export_score = job->score, .threads = (int)o->sample.threads};
@@ -188,6 +207,7 @@ static pt_status tune_job(const tune_options *o, const pt_job *job)
     if (!o->truth) {
         PT_TRY_OUT(pt_tune_label(&tune, job->model_path));
     }
+    PT_TRY_OUT(check_labels(o, &tune));
     status = o->sizes ? tune_sizes(o, &tune, job->model_path) : tune_grid(o, &tune, job->model_path);
 out:
     pt_tune_fini(&tune);
@@ -202,6 +222,11 @@ static pt_status work(const tune_options *o, const pt_texts *arguments)
     if (o->output && o->sizes) {
         return pt_error(PT_E_USAGE,
                         "--calibration-sizes chooses nothing; leave out -o or --calibration-sizes");
+    }
+    if (!o->sizes && (o->method || o->calibration_scenes.count > 0)) {
+        return pt_error(PT_E_USAGE,
+                        "%s is of --calibration-sizes; add that, or calibrate by pantile calibrate",
+                        o->method ? "--method" : "--calibrate-on");
     }
     if (o->output) {
         PT_TRY(pt_outfile_check(o->output, o->overwrite));

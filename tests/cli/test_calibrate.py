@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import struct
 
 import numpy as np
@@ -108,6 +109,11 @@ class Calibrate(Case):
         self.refused(2, ["no_such.tif"], "calibrate", "-m", BUILDINGS, "--scene", self.path("no_such.tif"), "-o", out)
         self.refused(2, [out], "calibrate", "-m", out, "--scene", noisy, "-o", out)
         self.refused(2, ["no/such"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", self.path("no/such/folder"))
+        pipe = self.path("pipe")
+        os.mkfifo(pipe)
+        for there, kind in (self.dir, "is a folder"), (pipe, "is a device or pipe"):
+            self.refused(2, [there, kind], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", there, "--overwrite")
+        self.assertTrue(stat.S_ISFIFO(os.stat(pipe).st_mode))
         plain = write_uncalibrated(self.path("plain.safetensors"))
         for command in (("run", "-o", self.path("o.geojson")), ("detect", "-o", self.path("o.json")), ("plan",)):
             self.refused(2, [plain, "not calibrated", "pantile calibrate"], *command, noisy, "-m", plain, "--precision", "int8")

@@ -5,9 +5,10 @@ import shutil
 import signal
 import tempfile
 
+import numpy as np
 from osgeo import gdal
 
-from harness import BUILDINGS, Case, ZANZIBAR, main, sha256, stopped, write_uncalibrated
+from harness import BUILDINGS, Case, ZANZIBAR, main, sha256, stopped, write_scene, write_truth, write_uncalibrated
 
 
 class Tune(Case):
@@ -72,8 +73,18 @@ class Tune(Case):
             self.refused(1, ["--calibration-sizes"], "tune", "-m", BUILDINGS, "--scene", self.scene, "--calibration-sizes", sizes)
         self.refused(1, ["--calibration-sizes"], "tune", "-m", BUILDINGS, "--scene", self.scene, "--calibration-sizes", "1", "-o",
                      self.model)
+        for option, value in ("--method", "kl"), ("--calibrate-on", self.scene):
+            self.refused(1, [option, "--calibration-sizes"], "tune", "-m", BUILDINGS, "--scene", self.scene, option, value)
+        aoi = write_truth(self.path("aoi.geojson"), [])
+        self.refused(1, [aoi], "tune", "-m", BUILDINGS, "--scene", self.scene, "--aoi", aoi, "-o", aoi, "--overwrite")
         self.refused(2, ["no_such.geojson"], "tune", "-m", self.model, "--scene", self.scene, "--truth", self.path("no_such.geojson"))
         self.refused(2, ["model.safetensors", "--overwrite"], "tune", "-m", self.model, "--scene", self.scene, "-o", self.model)
+
+    def test_nothing_to_measure_by(self):
+        plain = write_scene(self.path("plain.tif"), np.full((3, 300, 300), 128, np.uint8), gsd=0.2)
+        out, nothing = self.path("out.safetensors"), write_truth(self.path("nothing.geojson"), [])
+        self.refused(2, ["plain.tif", "--truth"], "tune", "-m", BUILDINGS, "--scene", plain, "-o", out)
+        self.refused(2, ["nothing.geojson", "plain.tif"], "tune", "-m", BUILDINGS, "--scene", plain, "--truth", nothing, "-o", out)
 
 
 if __name__ == "__main__":
