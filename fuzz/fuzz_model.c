@@ -1,7 +1,8 @@
-/* The model reader on hostile bytes. Input: one byte (odd: a sidecar follows), with a sidecar two bytes of
- * its length (little-endian) and its text; the rest is the model file. What opens must also fold, become a
- * network and give its layers' weights, in the precision that its calibration wants: those numbers come from
- * the file as well. */
+/* The model reader on hostile bytes (input: model_input.h). What opens must also fold, become a network and
+ * give its layers' weights, in the precision that its calibration wants: those numbers come from the file as
+ * well. */
+#include "fuzz/model_input.h"
+
 #include "engine/graph/lower.h"
 #include "engine/graph/parts.h"
 
@@ -55,44 +56,14 @@ static void lower(const pt_model *model)
     pt_ir_free(&ir);
 }
 
-static void open_and_close(const uint8_t *bytes, size_t size, const char *sidecar)
+static void use_and_lower(const pt_model *model)
 {
-    pt_model *model = NULL;
-    pt_status status = pt_model_open_memory("fuzz", bytes, size, sidecar, &model);
-    if ((status.code == PT_OK) != (model != NULL)) {
-        abort(); /* a model exactly when all is well */
-    }
-    if (model) {
-        use(model);
-        lower(model);
-    }
-    pt_model_close(&model);
+    use(model);
+    lower(model);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 1) {
-        return 0;
-    }
-    char *sidecar = NULL;
-    size_t at = 1;
-    if (data[0] & 1 && size >= 3) {
-        size_t length = (size_t)data[1] | (size_t)data[2] << 8;
-        length = length < size - 3 ? length : size - 3;
-        sidecar = calloc(length + 1, 1);
-        if (!sidecar) {
-            return 0;
-        }
-        memcpy(sidecar, data + 3, length);
-        at = 3 + length;
-    }
-    /* A copy of its own, so that one byte too many is seen. */
-    uint8_t *bytes = malloc(size - at ? size - at : 1);
-    if (bytes) {
-        memcpy(bytes, data + at, size - at);
-        open_and_close(bytes, size - at, sidecar);
-    }
-    free(bytes);
-    free(sidecar);
+    fuzz_model_input(data, size, use_and_lower);
     return 0;
 }

@@ -1,5 +1,7 @@
 #include "tests/engine/model/builder.h"
 
+#include "tests/engine/kernels/random.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -45,6 +47,30 @@ void build_add(builder *b, const char *name, int dims, int64_t n0, int64_t n1, i
             0.25F * (float)(1 + (i + b->count) % 7); /* exact in F16 and BF16, positive for variances */
     }
     b->count++;
+}
+
+static bool ends_in(const char *name, const char *ending)
+{
+    size_t a = strlen(name), b = strlen(ending);
+    return a >= b && strcmp(name + a - b, ending) == 0;
+}
+
+void build_soften(builder *b)
+{
+    randoms r = {99};
+    for (size_t i = 0; i < b->count; i++) {
+        build_tensor *t = &b->tensors[i];
+        size_t count = count_of(t);
+        if (t->dims == 1) {
+            bool factor = ends_in(t->name, "bn1.weight") || ends_in(t->name, "bn2.weight") ||
+                          ends_in(t->name, "bn3.weight") || ends_in(t->name, "running_var") ||
+                          ends_in(t->name, "downsample.1.weight");
+            random_fill(&r, t->values, count, factor ? .5f : -.2f, factor ? 1 : .2f);
+        } else {
+            float bound = sqrtf(4.0f * (float)t->shape[0] / (float)count);
+            random_fill(&r, t->values, count, -bound, bound);
+        }
+    }
 }
 
 build_tensor *build_find(builder *b, const char *name)

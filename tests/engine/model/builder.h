@@ -39,6 +39,8 @@ builder build_mobilenet(int flags); /* outputs of the stages 2, 3, 4, 5 channels
 extern const char build_description[];
 
 void build_add(builder *b, const char *name, int dims, int64_t n0, int64_t n1, int64_t n2, int64_t n3);
+/* Seeded weights that keep the size of activations about as it is. */
+void build_soften(builder *b);
 build_tensor *build_find(builder *b, const char *name); /* fails the test when there is none */
 void build_remove(builder *b, const char *name);
 uint8_t *build_bytes(const builder *b, size_t *size); /* free() it */

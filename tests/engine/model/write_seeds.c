@@ -1,17 +1,23 @@
-/* write_seeds FOLDER: the seed corpus of fuzz_model, tiny models of each kind in that target's input format.
- */
+/* write_seeds FOLDER: the seed corpus of fuzz_model and fuzz_network, tiny models of each kind in their input
+ * format. */
+#include "engine/calibrate/calibrate.h"
 #include "tests/engine/model/builder.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Bits of the first byte. */
+enum { SIDECAR = 1, PORTABLE = 2 };
 
 static int write_seed(const char *folder, const char *name, builder b, const char *sidecar)
 {
     size_t size, length = sidecar ? strlen(sidecar) : 0;
     b.description = sidecar ? NULL : b.description;
     uint8_t *bytes = build_bytes(&b, &size);
-    const uint8_t head[3] = {sidecar != NULL, (uint8_t)length, (uint8_t)(length >> 8)};
+    const uint8_t head[3] = {sidecar ? SIDECAR : 0, (uint8_t)length, (uint8_t)(length >> 8)};
     char path[1024];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "wb");
@@ -59,6 +65,55 @@ static builder calibrated(void)
     return b;
 }
 
+static bool write_bytes(const char *path, int first, const uint8_t *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    bool good = file && (first < 0 || fputc(first, file) == first) && fwrite(bytes, 1, size, file) == size;
+    return file && fclose(file) == 0 && good;
+}
+
+/* The model at `path` gets ranges of all its activations, from one image. */
+static bool calibrate(const char *path)
+{
+    enum { SIDE = 64 };
+    static uint8_t pixels[SIDE * SIDE * 3];
+    for (size_t i = 0; i < sizeof pixels; i++) {
+        pixels[i] = (uint8_t)(i * 37 ^ i >> 5);
+    }
+    const pt_image image = {pixels, SIDE, SIDE, 3 * SIDE};
+    pt_calibrator *calibrator = NULL;
+    bool good = pt_calibrator_open(path, 1, &calibrator).code == PT_OK &&
+                pt_calibrator_add(calibrator, &image).code == PT_OK &&
+                pt_calibrator_objects(calibrator) > 0 &&
+                pt_calibrator_write(calibrator, PT_RANGE_MINMAX, "int8", path).code == PT_OK;
+    pt_calibrator_close(&calibrator);
+    return good;
+}
+
+/* A model that finds something: as it is on one backend, calibrated on either. */
+static int write_finders(const char *folder, const char *kind, builder b)
+{
+    static uint8_t bytes[1 << 20];
+    char model[1024], path[1100];
+    size_t size;
+    snprintf(model, sizeof model, "%s/%s.safetensors", folder, kind);
+    build_soften(&b);
+    uint8_t *plain = build_bytes(&b, &size);
+    snprintf(path, sizeof path, "%s/%s_finds", folder, kind);
+    bool good = write_bytes(path, 0, plain, size) && write_bytes(model, -1, plain, size) && calibrate(model);
+    FILE *file = good ? fopen(model, "rb") : NULL;
+    size = file ? fread(bytes, 1, sizeof bytes, file) : 0;
+    good = file && fclose(file) == 0 && size > 0 && size < sizeof bytes;
+    for (int first = 0; good && first <= PORTABLE; first += PORTABLE) {
+        snprintf(path, sizeof path, "%s/%s_bytes_%d", folder, kind, first);
+        good = write_bytes(path, first, bytes, size);
+    }
+    unlink(model);
+    free(plain);
+    build_free(&b);
+    return !good;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -71,6 +126,8 @@ int main(int argc, char **argv)
     failed |= write_seed(argv[1], "resnet50_folded", build_resnet(6, BUILD_FOLDED), NULL);
     failed |= write_seed(argv[1], "calibrated", calibrated(), NULL);
     failed |= write_seed(argv[1], "all_keys", small(), all_keys);
+    failed |= write_finders(argv[1], "mobilenet", build_mobilenet(BUILD_FOLDED));
+    failed |= write_finders(argv[1], "resnet", build_resnet(6, 0));
     if (failed) {
         fprintf(stderr, "%s: cannot be written to\n", argv[1]);
     }

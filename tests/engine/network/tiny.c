@@ -3,7 +3,6 @@
 #include "tests/engine/kernels/random.h"
 #include "tests/engine/model/builder.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,31 +21,6 @@ static size_t count_of(const build_tensor *t)
     return count;
 }
 
-static bool ends_in(const char *name, const char *ending)
-{
-    size_t a = strlen(name), b = strlen(ending);
-    return a >= b && strcmp(name + a - b, ending) == 0;
-}
-
-/* Weights that keep the size of activations about as it is. */
-static void soften(builder *b)
-{
-    randoms r = {99};
-    for (size_t i = 0; i < b->count; i++) {
-        build_tensor *t = &b->tensors[i];
-        size_t count = count_of(t);
-        if (t->dims == 1) {
-            bool factor = ends_in(t->name, "bn1.weight") || ends_in(t->name, "bn2.weight") ||
-                          ends_in(t->name, "bn3.weight") || ends_in(t->name, "running_var") ||
-                          ends_in(t->name, "downsample.1.weight");
-            random_fill(&r, t->values, count, factor ? .5f : -.2f, factor ? 1 : .2f);
-        } else {
-            float bound = sqrtf(4.0f * (float)t->shape[0] / (float)count);
-            random_fill(&r, t->values, count, -bound, bound);
-        }
-    }
-}
-
 char *tiny_model(tiny_kind kind)
 {
     static const char blind[] = "{\"format\":1,\"classes\":[\"background\",\"roof\",\"field\"],"
@@ -58,7 +32,7 @@ char *tiny_model(tiny_kind kind)
         b.description = blind;
     }
     if (kind != TINY_EXPLODING) {
-        soften(&b);
+        build_soften(&b);
     } else {
         for (size_t i = 0; i < b.count; i++) {
             for (size_t k = 0; b.tensors[i].dims == 4 && k < count_of(&b.tensors[i]); k++) {
