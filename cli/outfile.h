@@ -16,8 +16,8 @@ typedef struct pt_outfile {
     bool overwrite;
 } pt_outfile;
 
-/* PT_E_EXISTS when it is there and not `overwrite`, PT_E_WRITE when it is a folder or a device or when its own
- * folder is missing or read-only: for outputs that are written at the end of a long job. */
+/* PT_E_EXISTS when it is there and not `overwrite`, PT_E_WRITE when it is a folder or a device or when its
+ * own folder is missing or read-only: for outputs that are written at the end of a long job. */
 pt_status pt_outfile_check(const char *path, bool overwrite);
 /* PT_E_USAGE when `output` is the same file as `other`, which is read or written too; other may be NULL. */
 pt_status pt_outfile_apart(const char *output, const char *other);

@@ -76,8 +76,7 @@ static pt_status check_options(const char *model_path, const pt_engine_options *
                         MAX_DETECTIONS, MAX_PROPOSALS);
     }
     if (o->streams < 0 || o->streams > MAX_STREAMS) {
-        return pt_error(PT_E_USAGE, "%d streams: give 0 (one) to %d", o->streams,
-                        MAX_STREAMS);
+        return pt_error(PT_E_USAGE, "%d streams: give 0 (one) to %d", o->streams, MAX_STREAMS);
     }
     return pt_ok();
 }
