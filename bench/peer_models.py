@@ -1,8 +1,9 @@
 """A model file of ours as the peers take it: torchvision's module exported to ONNX, and NNCF's INT8 version of that.
 
-    peer_models.py MODEL -o FOLDER [--calibrate TILE.ppm ...] [--detections 100] [--score 0]
+    peer_models.py MODEL -o FOLDER [--calibrate TILE.ppm ...] [--preset mixed] [--detections 100] [--score 0]
 
-leaves FOLDER/fp32.onnx and, with tiles to calibrate on, FOLDER/int8.onnx. Runs in the environment of bench/peers.sh.
+leaves FOLDER/fp32.onnx and, with tiles to calibrate on, FOLDER/int8.onnx. Runs in the environment of bench/peers.sh. The preset
+`performance` has bytes of activations without a zero point, which OpenVINO needs to use AMX in 3x3 layers.
 """
 import argparse
 import os
@@ -41,7 +42,7 @@ def export(model, path, **caps):
                           dynamic_axes={"image": {1: "h", 2: "w"}})
 
 
-def quantise(fp32, path, tiles):
+def quantise(fp32, path, tiles, preset):
     """NNCF's post-training quantisation with bias correction, of convolutions and matrix products alone.
 
     What else there is has to be ignored by hand: left alone, NNCF quantises the arithmetic on the boxes' coordinates as well,
@@ -52,7 +53,7 @@ def quantise(fp32, path, tiles):
     ignored = nncf.IgnoredScope(types=["RoiAlign", "ScatterElements"],
                                 patterns=["/rpn/[A-Z].*", "/roi_heads/[A-Z].*", "/roi_heads/(box|mask)_roi_pool/.*"])
     dataset = nncf.Dataset(tiles, lambda tile: {"image": read_tile(tile)})
-    model = nncf.quantize(onnx.load(fp32), dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=len(tiles),
+    model = nncf.quantize(onnx.load(fp32), dataset, preset=nncf.QuantizationPreset(preset), subset_size=len(tiles),
                           ignored_scope=ignored)
     onnx.save(model, path)
 
@@ -62,6 +63,7 @@ def main():
     parser.add_argument("model")
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER")
     parser.add_argument("--calibrate", nargs="+", metavar="TILE")
+    parser.add_argument("--preset", default="mixed", choices=["mixed", "performance"])
     parser.add_argument("--score", type=float, default=0.0)
     parser.add_argument("--detections", type=int, default=100)
     arguments = parser.parse_args()
@@ -71,7 +73,7 @@ def main():
         export(arguments.model, fp32 + ".part", score=arguments.score, detections=arguments.detections, proposals=PROPOSALS)
         os.rename(fp32 + ".part", fp32)
     if arguments.calibrate and not os.path.exists(int8):
-        quantise(fp32, int8 + ".part", arguments.calibrate)
+        quantise(fp32, int8 + ".part", arguments.calibrate, arguments.preset)
         os.rename(int8 + ".part", int8)
 
 
