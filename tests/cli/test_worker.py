@@ -71,10 +71,12 @@ class TestJoining(WorkerCase):
         """In a place of their own, where links lead elsewhere; one joins late and one leaves early."""
         shutil.copytree(self.path("here"), self.path("there"))
         os.symlink("/etc", self.path("there", "etc"))
-        run, how = self.coordinate(*self.oracle, "--root", self.path("here"))
+        run, how = self.coordinate(*self.oracle, "--root", self.path("here"), "--log", "json")
         there = ("--root", self.path("there"))
         leaver = self.start("worker", *how, *there, "--credit", 1, faults="slow@0:1.5x1,slow@1:1,slow@2:1,slow@3:1")
-        time.sleep(1)
+        for line in run.stderr:
+            if '"a worker joined"' in line:
+                break
         leaver.send_signal(signal.SIGTERM)
         self.ends(leaver, 0)
         self.assertIsNone(run.poll())

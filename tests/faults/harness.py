@@ -234,6 +234,17 @@ class Case(unittest.TestCase):
             return self.settled() >= count
         wait_for(f"{count} tiles in the ledger", look, pause=0.05)
 
+    def wait_for_standstill(self):
+        """Waits until no tile has come to the ledger for a second; how many there are."""
+        count, since = self.settled(), time.monotonic()
+        def look():
+            nonlocal count, since
+            if self.settled() != count:
+                count, since = self.settled(), time.monotonic()
+            return time.monotonic() - since >= 1
+        wait_for("tiles to come no more", look, pause=0.1)
+        return count
+
     def assert_same_output(self, out=None):
         self.assertEqual(read_file(out or self.out, "rb"), self.reference, "the output differs from that without faults")
 

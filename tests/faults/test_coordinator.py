@@ -151,6 +151,7 @@ class Stopped(Case):
         """The first would wait for a tile that takes longer than any test."""
         run = self.start_run("--workers", 2, faults=self.slow(3600, [40, 41, 42]))
         self.wait_for_tiles(30, run)
+        self.wait_for_standstill()  # all workers hold a slow one
         run.signal(signal.SIGTERM)
         wait_for("the coordinator to take notice", lambda: "second signal" in run.said() or not run.running())
         self.assertTrue(run.running(), run.tell())

@@ -47,7 +47,7 @@ class Mpi(Case):
         self.assert_whole()
 
     def test_worker_of_a_rank_killed(self):
-        run = self.started()
+        run = self.started(faults=self.slow(0.12))  # the successor comes before the job is done
         victim = next(pid for pid in run.workers() if self.rank_of(pid) == 2)
         os.kill(victim, signal.SIGKILL)
         wait_for("its successor", lambda: len(run.workers()) == self.ranks and victim not in run.workers())

@@ -18,8 +18,7 @@ class Cut(Case):
         worker = self.start_worker(url, *for_worker, faults=self.slow(0.04), prefix=network.at(network.client))
         self.wait_for_tiles(40, run)
         network.cut()
-        time.sleep(1)  # what was on its way has arrived or is lost
-        during = self.settled()
+        during = self.wait_for_standstill()  # what was on its way has arrived or is lost
         time.sleep(self.seconds)
         self.assertEqual(self.settled(), during)
         self.assertTrue(run.running() and worker.running(), run.tell() + worker.tell())

@@ -77,9 +77,9 @@ class Workers(Case):
 
     def test_asked_to_leave(self):
         """SIGUSR1 drains one worker: no tile is lost or tried again, and it is not replaced."""
-        run = self.start_run("--workers", 2, faults=self.slow(0.05, range(80)))
+        run = self.start_run("--workers", 2, faults=self.slow(0.05, range(160)))
         self.wait_for_tiles(20, run)
-        leaver, stayer = wait_for("two workers", lambda: len(run.workers()) == 2 and run.workers())
+        leaver, stayer = wait_for("two workers", lambda: len(pids := run.workers()) == 2 and pids)
         os.kill(leaver, signal.SIGUSR1)
         wait_for("the worker's end", lambda: leaver not in run.family())
         self.assertTrue(run.running(), run.tell())
