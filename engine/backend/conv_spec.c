@@ -18,15 +18,14 @@ size_t pt_conv_rows(const pt_conv_spec *spec)
 
 pt_status pt_conv_spec_check(const pt_conv_spec *spec)
 {
-    enum { MOST_ROWS = INT32_MAX / (255 * 127) };
     if (spec->in_elem == PT_F32 && spec->out_elem == PT_U8) {
         return pt_error(PT_E_UNSUPPORTED, "a convolution of floats cannot write bytes; convert its output");
     }
-    if (spec->in_elem == PT_U8 && pt_conv_rows(spec) > MOST_ROWS) {
+    if (spec->in_elem == PT_U8 && pt_conv_rows(spec) > PT_U8_MOST_PRODUCTS) {
         return pt_error(PT_E_UNSUPPORTED,
                         "a convolution that sums %zu products exceeds 32 bits in INT8 (at most %d); compute "
                         "it in FP32",
-                        pt_conv_rows(spec), MOST_ROWS);
+                        pt_conv_rows(spec), PT_U8_MOST_PRODUCTS);
     }
     return pt_ok();
 }

@@ -30,7 +30,21 @@ static bool is_kept(const pt_ir_op *op)
     return found;
 }
 
-static void choose_numerics(pt_ir *ir, const pt_precision *precision)
+/* Whether a sum of the layer may have more products of bytes than 32 bits hold. */
+static bool sums_too_many(const pt_ir *ir, const pt_ir_op *op)
+{
+    int writer = pt_ir_writer(ir, op->inputs[0]);
+    int64_t products = ir->values[op->inputs[0]].channels;
+    if (op->kind == PT_OP_CONV) {
+        products = products / op->groups * op->kernel_h * op->kernel_w;
+    } else if (op->kind == PT_OP_LINEAR && writer >= 0 && ir->ops[writer].kind == PT_OP_ROI_ALIGN) {
+        products *= (int64_t)ir->ops[writer].kernel_h * ir->ops[writer].kernel_w;
+    }
+    return products > PT_U8_MOST_PRODUCTS;
+}
+
+/* Where bytes are asked for, whatever the sums: the backend says then why it cannot. */
+static void choose_numerics(pt_ir *ir, const pt_precision *precision, bool strict)
 {
     for (size_t i = 0; i < ir->op_count; i++) {
         pt_ir_op *op = &ir->ops[i];
@@ -39,6 +53,9 @@ static void choose_numerics(pt_ir *ir, const pt_precision *precision)
         }
         op->numeric = is_kept(op) ? PT_FP32 : precision->component[op->component];
         named(ir, op, precision, &op->numeric);
+        if (!strict && sums_too_many(ir, op)) {
+            op->numeric = PT_FP32;
+        }
     }
 }
 
@@ -389,7 +406,7 @@ pt_status pt_ir_assign_precision(pt_ir *ir, const pt_precision *precision, const
                                  bool strict)
 {
     PT_TRY(check_names(ir, precision));
-    choose_numerics(ir, precision);
+    choose_numerics(ir, precision, strict);
     if (!any_bytes(ir)) {
         return pt_ok();
     }

@@ -10,7 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PT_MAP_SLACK = 256 };
+enum {
+    PT_MAP_SLACK = 256,
+    PT_U8_MOST_PRODUCTS = INT32_MAX / (255 * 127), /* of bytes by weights: their sum is within 32 bits */
+};
 
 typedef enum pt_elem { PT_F32, PT_U8 } pt_elem;
 

@@ -269,6 +269,30 @@ static void test_missing_ranges(void **state)
     small_model_close(&m);
 }
 
+/* A layer whose sums may exceed 32 bits stays in floats, unless bytes are asked for. */
+static void test_large_sums(void **state)
+{
+    (void)state;
+    static const char fc6[] = "roi_heads.box_head.fc6";
+    small_model m = small_mobilenet(0);
+    for (int strict = 0; strict < 2; strict++) {
+        for (int cells = 2; cells <= 128; cells += 126) { /* a side; of 6 channels */
+            pt_ir ir = small_network(&m, NULL);
+            pt_calibration c = calibrate(&ir, NULL);
+            int writer = pt_ir_writer(&ir, small_find(&ir, fc6)->inputs[0]);
+            assert_int_equal(ir.ops[writer].kind, PT_OP_ROI_ALIGN);
+            ir.ops[writer].kernel_h = ir.ops[writer].kernel_w = cells;
+            assert_int_equal(assign(&ir, "int8", &c, strict).code, PT_OK);
+            check_elems(&ir);
+            assert_int_equal(small_find(&ir, fc6)->numeric, strict || cells == 2 ? PT_INT8 : PT_FP32);
+            assert_int_equal(small_find(&ir, "roi_heads.box_head.fc7")->numeric, PT_INT8);
+            forget(&c);
+            pt_ir_free(&ir);
+        }
+    }
+    small_model_close(&m);
+}
+
 static void test_unknown_layer(void **state)
 {
     (void)state;
@@ -308,10 +332,11 @@ static void test_allocation_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_bytes),     cmocka_unit_test(test_conversions),
-        cmocka_unit_test(test_combinations),  cmocka_unit_test(test_conversion_behind_pooling),
-        cmocka_unit_test(test_kept_layer),    cmocka_unit_test(test_missing_ranges),
-        cmocka_unit_test(test_unknown_layer), cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_all_bytes),           cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_combinations),        cmocka_unit_test(test_conversion_behind_pooling),
+        cmocka_unit_test(test_kept_layer),          cmocka_unit_test(test_missing_ranges),
+        cmocka_unit_test(test_large_sums),          cmocka_unit_test(test_unknown_layer),
+        cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
