@@ -1,5 +1,6 @@
-/* The engine against torchvision: every stage on the same weights and images. Arguments: fixture folder,
+/* Every backend against torchvision: each stage on the same weights and images. Arguments: fixture folder,
  * model, case. */
+#include "engine/backend/backend.h"
 #include "engine/engine.h"
 #include "engine/graph/tap.h"
 #include "tests/engine/network/tables.h"
@@ -13,7 +14,7 @@
 
 #include <cmocka.h>
 
-static const char *folder, *model_name, *case_name;
+static const char *folder, *model_name, *case_name, *backend_name;
 
 static const double map_tolerance = 1e-4; /* relative L2 */
 static const float box_tolerance = .05f;  /* pixels */
@@ -71,6 +72,8 @@ static int setup(void **state)
     snprintf(path, sizeof path, "%s/%s.safetensors", folder, model_name);
     pt_engine_options options = pt_engine_defaults();
     options.threads = 2;
+    options.backend = backend_name;
+    options.precision = "fp32";
     pt_status status = pt_engine_open(path, &options, &f->engine);
     if (status.code != PT_OK) {
         fail_msg("%s", status.message);
@@ -293,5 +296,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_detections),
         cmocka_unit_test(test_paste),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    int failed = 0;
+    for (const char *const *name = pt_backend_names(); *name; name++) {
+        backend_name = *name;
+        print_message("Backend %s\n", backend_name);
+        failed += cmocka_run_group_tests(tests, setup, teardown);
+    }
+    return failed;
 }
