@@ -3,6 +3,7 @@
 #include <math.h>
 
 typedef float vf;
+enum { VF_LANES = 1 };
 
 static inline vf vf_load(const float *p)
 {
@@ -15,36 +16,21 @@ static inline void vf_store(float *p, vf x)
 }
 
 /* Vectors of one lane are never read or written in part. */
-static inline vf vf_load_first(const float *p, int n)
+static inline vf vf_load_n(const float *p, int n)
 {
     (void)n;
     return *p;
 }
 
-static inline void vf_store_first(float *p, vf x, int n)
+static inline void vf_store_n(float *p, int n, vf x)
 {
     (void)n;
     *p = x;
 }
 
-static inline void prefetch(const float *p)
-{
-    (void)p;
-}
-
-static inline void prefetch_write(const float *p)
-{
-    (void)p;
-}
-
-static inline vf vf_set1(float x)
+static inline vf vf_set(float x)
 {
     return x;
-}
-
-static inline vf vf_zero(void)
-{
-    return 0;
 }
 
 static inline vf vf_add(vf a, vf b)
@@ -78,23 +64,12 @@ static inline vf vf_min(vf a, vf b)
     return a < b ? a : b;
 }
 
-enum { WIDTH = 1, ROWS = 4, VECTORS = 4 };
+enum { ROWS = 4, VECTORS = 4 };
+#define EACH_ROWS(X) X(1) X(2) X(3) X(4)
 
 #include "engine/kernels/conv_f32_tmpl.h"
 #include "engine/kernels/depthwise_f32_tmpl.h"
 #include "engine/kernels/winograd_f32_tmpl.h"
-
-TILE_OF(1)
-TILE_OF(2)
-TILE_OF(3)
-TILE_OF(4)
-
-static void tile_any(const pt_f32_tile *t)
-{
-    static tile_part *const wide[ROWS] = {tile_wide_1, tile_wide_2, tile_wide_3, tile_wide_4};
-    static tile_part *const narrow[ROWS] = {tile_narrow_1, tile_narrow_2, tile_narrow_3, tile_narrow_4};
-    tile_by(t, wide[t->rows - 1], narrow[t->rows - 1]);
-}
 
 const pt_f32_kernels pt_f32_kernels_c = {
     .name = "c",

@@ -1,15 +1,32 @@
 /* Matrix tiles of FP32 layers, included once by each version's source, which defines
  *
- *   vf and vf_load, vf_store, vf_load_first and vf_store_first (the first n lanes), vf_set1, vf_zero, vf_add,
- *   vf_sub, vf_mul, vf_fma, vf_max, vf_min    a vector of floats
- *   WIDTH      its lanes
+ *   vf, its vf_... functions, and VF_LANES, as vec_avx512.h does
+ *
  *   ROWS, VECTORS    pixels and vectors of output channels of the largest tile: ROWS * VECTORS sums stay in
  *                    registers, with VECTORS weights and one activation beside them
+ *
+ *   EACH_ROWS(X)     X(1) to X(ROWS)
  */
 
 /* GCC needs the constants in every loop to keep the sums in registers. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
+
+/* Inlined always: GCC takes a function that only fetches for one without effect, and drops its calls. Nothing
+ * for single floats, which would be fetched sixteen times over. */
+ALWAYS_INLINE void prefetch(const float *p)
+{
+    if (VF_LANES > 1) {
+        __builtin_prefetch(p, 0);
+    }
+}
+
+ALWAYS_INLINE void prefetch_write(const float *p)
+{
+    if (VF_LANES > 1) {
+        __builtin_prefetch(p, 1);
+    }
+}
 
 /* Rows are addressed as one of a few bases plus 0, 1 or 2 strides, which x86 computes while it loads: as many
  * pointers as rows would not fit in the general registers. */
@@ -30,11 +47,11 @@ ALWAYS_INLINE void multiply(const pt_f32_tile *t, const float *b, const int rows
             vf w[VECTORS];
             UNROLL for (int v = 0; v < vectors; v++)
             {
-                w[v] = vf_load(b + v * WIDTH);
+                w[v] = vf_load(b + v * VF_LANES);
             }
             UNROLL for (int r = 0; r < rows; r++)
             {
-                vf x = vf_set1(base[r / 3][(size_t)(r % 3) * stride]);
+                vf x = vf_set(base[r / 3][(size_t)(r % 3) * stride]);
                 UNROLL for (int v = 0; v < vectors; v++)
                 {
                     sum[r][v] = vf_fma(x, w[v], sum[r][v]);
@@ -52,9 +69,9 @@ ALWAYS_INLINE void multiply(const pt_f32_tile *t, const float *b, const int rows
 ALWAYS_INLINE vf activated(vf y, pt_activation activation)
 {
     if (activation != PT_ACT_NONE) {
-        y = vf_max(y, vf_zero());
+        y = vf_max(y, vf_set(0));
     }
-    return activation == PT_ACT_RELU6 ? vf_min(y, vf_set1(6)) : y;
+    return activation == PT_ACT_RELU6 ? vf_min(y, vf_set(6)) : y;
 }
 
 /* `first` is the tile's column that sum[.][0] begins with. */
@@ -65,19 +82,19 @@ ALWAYS_INLINE void finish(const pt_f32_tile *t, int first, const int rows, const
     const pt_activation activation = f->activation;
     UNROLL for (int v = 0; v < vectors; v++)
     {
-        const int column = first + v * WIDTH;
+        const int column = first + v * VF_LANES;
         const vf bias = vf_load(f->bias + column);
         const int left = t->columns - column;
         UNROLL for (int r = 0; r < rows; r++)
         {
             vf y = vf_add(sum[r][v], bias);
             float *out = f->out + (size_t)r * f->out_stride + column;
-            if (left >= WIDTH) {
+            if (left >= VF_LANES) {
                 y = f->add[0] ? vf_add(y, vf_load(f->add[r] + column)) : y;
                 vf_store(out, activated(y, activation));
             } else {
-                y = f->add[0] ? vf_add(y, vf_load_first(f->add[r] + column, left)) : y;
-                vf_store_first(out, activated(y, activation), left);
+                y = f->add[0] ? vf_add(y, vf_load_n(f->add[r] + column, left)) : y;
+                vf_store_n(out, left, activated(y, activation));
             }
         }
     }
@@ -93,7 +110,7 @@ ALWAYS_INLINE void fetch_outputs(const pt_f32_tile *t, int first, const int rows
     {
         UNROLL for (int v = 0; v < vectors; v++)
         {
-            prefetch_write(out + (size_t)r * stride + first + v * WIDTH);
+            prefetch_write(out + (size_t)r * stride + first + v * VF_LANES);
         }
     }
     if (f && f->add[0] && f->add[0] != f->out) {
@@ -101,7 +118,7 @@ ALWAYS_INLINE void fetch_outputs(const pt_f32_tile *t, int first, const int rows
         {
             UNROLL for (int v = 0; v < vectors; v++)
             {
-                prefetch(f->add[r] + first + v * WIDTH);
+                prefetch(f->add[r] + first + v * VF_LANES);
             }
         }
     }
@@ -116,7 +133,7 @@ ALWAYS_INLINE void tile(const pt_f32_tile *t, int first, const int rows, const i
         UNROLL for (int v = 0; v < vectors; v++)
         {
             sum[r][v] =
-                t->begin ? vf_zero() : vf_load(t->sums + (size_t)r * t->sums_stride + first + v * WIDTH);
+                t->begin ? vf_set(0) : vf_load(t->sums + (size_t)r * t->sums_stride + first + v * VF_LANES);
         }
     }
     multiply(t, t->b + first, rows, vectors, sum);
@@ -128,7 +145,7 @@ ALWAYS_INLINE void tile(const pt_f32_tile *t, int first, const int rows, const i
     {
         UNROLL for (int v = 0; v < vectors; v++)
         {
-            vf_store(t->sums + (size_t)r * t->sums_stride + first + v * WIDTH, sum[r][v]);
+            vf_store(t->sums + (size_t)r * t->sums_stride + first + v * VF_LANES, sum[r][v]);
         }
     }
 }
@@ -149,10 +166,22 @@ typedef void tile_part(const pt_f32_tile *t, int first);
 static void tile_by(const pt_f32_tile *t, tile_part *wide, tile_part *narrow)
 {
     int first = 0;
-    for (; t->columns - first > (VECTORS - 1) * WIDTH; first += VECTORS * WIDTH) {
+    for (; t->columns - first > (VECTORS - 1) * VF_LANES; first += VECTORS * VF_LANES) {
         wide(t, first);
     }
-    for (; t->columns > first; first += WIDTH) {
+    for (; t->columns > first; first += VF_LANES) {
         narrow(t, first);
     }
+}
+
+EACH_ROWS(TILE_OF)
+
+static void tile_any(const pt_f32_tile *t)
+{
+#define WIDE(rows) tile_wide_##rows,
+#define NARROW(rows) tile_narrow_##rows,
+    static tile_part *const wide[ROWS] = {EACH_ROWS(WIDE)}, *const narrow[ROWS] = {EACH_ROWS(NARROW)};
+#undef WIDE
+#undef NARROW
+    tile_by(t, wide[t->rows - 1], narrow[t->rows - 1]);
 }

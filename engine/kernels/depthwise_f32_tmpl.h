@@ -7,10 +7,10 @@ enum { DW_ROWS = 2, DW_COLUMNS = 4 };
 ALWAYS_INLINE void depthwise_store(const pt_f32_depthwise *d, float *out, int channel, vf sum)
 {
     vf y = activated(vf_add(sum, vf_load(d->bias + channel)), d->activation);
-    if (d->channels - channel >= WIDTH) {
+    if (d->channels - channel >= VF_LANES) {
         vf_store(out + channel, y);
     } else {
-        vf_store_first(out + channel, y, d->channels - channel);
+        vf_store_n(out + channel, d->channels - channel, y);
     }
 }
 
@@ -22,8 +22,8 @@ static void depthwise_pixel(const pt_f32_depthwise *d, int oy, int ox)
     const int kx0 = x < 0 ? -x : 0, kx1 = d->w - x < d->kernel_w ? d->w - x : d->kernel_w;
     const size_t channels = (size_t)d->channels;
     float *out = d->out + ((size_t)oy * (size_t)d->out_w + (size_t)ox) * channels;
-    for (int c = 0; c < d->channels; c += WIDTH) {
-        vf sum = vf_zero();
+    for (int c = 0; c < d->channels; c += VF_LANES) {
+        vf sum = vf_set(0);
         for (int ky = ky0; ky < ky1; ky++) {
             const float *in = d->in + ((size_t)(y + ky) * (size_t)d->w + (size_t)(x + kx0)) * channels + c;
             const float *w = d->weights + (size_t)(ky * d->kernel_w + kx0) * d->weights_stride + c;
@@ -42,11 +42,11 @@ ALWAYS_INLINE void depthwise_3x3(const pt_f32_depthwise *d, int oy, int ox, cons
     const size_t pixel = (size_t)d->channels, row = (size_t)d->w * pixel;
     const float *in = d->in + (size_t)(oy * stride - d->pad) * row + (size_t)(ox * stride - d->pad) * pixel;
     float *out = d->out + ((size_t)oy * (size_t)d->out_w + (size_t)ox) * pixel;
-    for (int c = 0; c < d->channels; c += WIDTH) {
+    for (int c = 0; c < d->channels; c += VF_LANES) {
         vf sum[DW_ROWS][DW_COLUMNS], w[9];
         UNROLL for (int i = 0; i < rows * DW_COLUMNS; i++)
         {
-            sum[i / DW_COLUMNS][i % DW_COLUMNS] = vf_zero();
+            sum[i / DW_COLUMNS][i % DW_COLUMNS] = vf_set(0);
         }
         UNROLL for (int i = 0; i < 9; i++)
         {

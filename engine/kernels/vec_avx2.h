@@ -58,6 +58,11 @@ static inline vf vf_mul(vf a, vf b)
     return _mm256_mul_ps(a, b);
 }
 
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
 static inline vf vf_div(vf a, vf b)
 {
     return _mm256_div_ps(a, b);

@@ -1,6 +1,6 @@
 /* What the templates *_tmpl.h are made of, in AVX-512: vectors of 16 floats or 64 bytes. `_n` versions touch
  * the first n elements alone (0 < n < lanes); loads set the others to 0. vf_max and vf_min give the second
- * operand where either is not a number, as the C code's a > b ? a : b. */
+ * operand where either is not a number, as the C code's a > b ? a : b. vf_fma rounds a * b + c once. */
 #ifndef PANTILE_ENGINE_KERNELS_VEC_AVX512_H
 #define PANTILE_ENGINE_KERNELS_VEC_AVX512_H
 
@@ -57,6 +57,11 @@ static inline vf vf_sub(vf a, vf b)
 static inline vf vf_mul(vf a, vf b)
 {
     return _mm512_mul_ps(a, b);
+}
+
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
 }
 
 static inline vf vf_div(vf a, vf b)

@@ -7,15 +7,15 @@
  * shared. */
 ALWAYS_INLINE void winograd_in_line(const vf in[6], vf out[6])
 {
-    const vf minus_sum = vf_set1(-PT_WINOGRAD_SUM), minus_a2 = vf_set1(-PT_WINOGRAD_A2);
-    const vf minus_b2 = vf_set1(-PT_WINOGRAD_B2);
+    const vf minus_sum = vf_set(-PT_WINOGRAD_SUM), minus_a2 = vf_set(-PT_WINOGRAD_A2);
+    const vf minus_b2 = vf_set(-PT_WINOGRAD_B2);
     const vf even_a = vf_fma(minus_b2, in[2], in[4]), odd_a = vf_fma(minus_b2, in[1], in[3]);
     const vf even_b = vf_fma(minus_a2, in[2], in[4]), odd_b = vf_fma(minus_a2, in[1], in[3]);
     out[0] = vf_add(in[0], vf_fma(minus_sum, in[2], in[4]));
-    out[1] = vf_fma(vf_set1(PT_WINOGRAD_A), odd_a, even_a);
-    out[2] = vf_fma(vf_set1(-PT_WINOGRAD_A), odd_a, even_a);
-    out[3] = vf_fma(vf_set1(PT_WINOGRAD_B), odd_b, even_b);
-    out[4] = vf_fma(vf_set1(-PT_WINOGRAD_B), odd_b, even_b);
+    out[1] = vf_fma(vf_set(PT_WINOGRAD_A), odd_a, even_a);
+    out[2] = vf_fma(vf_set(-PT_WINOGRAD_A), odd_a, even_a);
+    out[3] = vf_fma(vf_set(PT_WINOGRAD_B), odd_b, even_b);
+    out[4] = vf_fma(vf_set(-PT_WINOGRAD_B), odd_b, even_b);
     out[5] = vf_add(in[1], vf_fma(minus_sum, in[3], in[5]));
 }
 
@@ -25,16 +25,16 @@ ALWAYS_INLINE void winograd_out_line(const vf in[6], vf out[4])
     const vf sum_a = vf_add(in[1], in[2]), difference_a = vf_sub(in[1], in[2]);
     const vf sum_b = vf_add(in[3], in[4]), difference_b = vf_sub(in[3], in[4]);
     out[0] = vf_add(vf_add(in[0], sum_a), sum_b);
-    out[1] = vf_fma(vf_set1(PT_WINOGRAD_B), difference_b, vf_mul(vf_set1(PT_WINOGRAD_A), difference_a));
-    out[2] = vf_fma(vf_set1(PT_WINOGRAD_B2), sum_b, vf_mul(vf_set1(PT_WINOGRAD_A2), sum_a));
-    out[3] = vf_fma(vf_set1(PT_WINOGRAD_A3), difference_a, in[5]);
-    out[3] = vf_fma(vf_set1(PT_WINOGRAD_B3), difference_b, out[3]);
+    out[1] = vf_fma(vf_set(PT_WINOGRAD_B), difference_b, vf_mul(vf_set(PT_WINOGRAD_A), difference_a));
+    out[2] = vf_fma(vf_set(PT_WINOGRAD_B2), sum_b, vf_mul(vf_set(PT_WINOGRAD_A2), sum_a));
+    out[3] = vf_fma(vf_set(PT_WINOGRAD_A3), difference_a, in[5]);
+    out[3] = vf_fma(vf_set(PT_WINOGRAD_B3), difference_b, out[3]);
 }
 
 static void winograd_in(const float *const pixels[PT_WINOGRAD_PLANES],
                         const float *const next[PT_WINOGRAD_PLANES], int channels, float *out, size_t plane)
 {
-    for (int c = 0; c < channels; c += WIDTH) {
+    for (int c = 0; c < channels; c += VF_LANES) {
         /* The next tile's first columns are this one's last. */
         UNROLL for (int y = 0; y < 6; y++)
         {
@@ -72,7 +72,7 @@ static void winograd_in(const float *const pixels[PT_WINOGRAD_PLANES],
 static void winograd_out(const pt_f32_winograd_out *w)
 {
     const pt_activation activation = w->activation;
-    for (int c = 0; c < w->channels; c += WIDTH) {
+    for (int c = 0; c < w->channels; c += VF_LANES) {
         UNROLL for (int i = 0; i < PT_WINOGRAD_PIXELS; i++)
         {
             prefetch_write(w->next[i] + c);
