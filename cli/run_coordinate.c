@@ -108,6 +108,57 @@ static pt_status open_output(coordination *c)
     return pt_run_output_open(&c->job, may_replace(c), &c->writer);
 }
 
+/* In the supervising thread. Whoever else may still come is waited for; alone, nobody will. */
+static void local_ended(void *user, pt_status status)
+{
+    coordination *c = user;
+    bool others = c->launch->mpi || c->options->listen;
+    pt_control_snapshot *seen = pt_calloc(1, sizeof *seen);
+    bool early = true;
+    if (seen) {
+        pt_control_look(c->control, seen);
+        early = seen->dispatch.settled < seen->dispatch.tiles;
+        pt_free(seen);
+    }
+    if (!early || pt_stop_signal()) {
+        return;
+    }
+    if (status.code == PT_OK) {
+        status = pt_error(PT_E_STOPPED, "all workers of this machine were told to leave");
+    }
+    if (others) {
+        PT_WARN("no worker is left on this machine; waiting for others", PT_S("reason", status.message));
+    } else {
+        pt_control_fail(c->control, status);
+    }
+}
+
+static void drain(void *user)
+{
+    coordination *c = user;
+    pt_control_drain(c->control, false);
+    pt_console_line("stopping: tiles at hand are finished, a second signal ends at once");
+}
+
+static pt_status start_local(coordination *c)
+{
+    return pt_run_local_start(
+        &(pt_run_local_options){.run = c->options,
+                                .job = &c->job,
+                                .cores = pt_launch_cores(c->launch),
+                                .first_device = pt_run_local_device(c->options, c->launch),
+                                .ended = local_ended,
+                                .user = c},
+        &c->local);
+}
+
+/* They need as long as the coordinator until they can begin, so both get ready side by side. Under MPI no
+ * process is started before it has ended, and what a resumed job lacks is not known yet. */
+static bool may_start_early(const coordination *c)
+{
+    return !c->options->no_local_worker && !c->launch->mpi && !c->options->resume;
+}
+
 /* Everything that can be refused before hours of work is; and nothing lasting is made before that. */
 static pt_status prepare_job(coordination *c)
 {
@@ -119,6 +170,9 @@ static pt_status prepare_job(coordination *c)
     PT_TRY(pt_job_open(o, &c->job));
     if (!o->resume) {
         PT_TRY(open_output(c));
+    }
+    if (may_start_early(c)) {
+        PT_TRY(start_local(c));
     }
     pt_job_say_model(&c->job);
     PT_TRY(pt_run_scenes_open(&c->job, &c->scenes));
@@ -184,58 +238,19 @@ static pt_status invite(coordination *c, pt_status prepared)
     return status.code != PT_OK ? status : shared;
 }
 
-/* In the supervising thread. Whoever else may still come is waited for; alone, nobody will. */
-static void local_ended(void *user, pt_status status)
-{
-    coordination *c = user;
-    bool others = c->launch->mpi || c->options->listen;
-    pt_control_snapshot *seen = pt_calloc(1, sizeof *seen);
-    bool early = true;
-    if (seen) {
-        pt_control_look(c->control, seen);
-        early = seen->dispatch.settled < seen->dispatch.tiles;
-        pt_free(seen);
-    }
-    if (!early || pt_stop_signal()) {
-        return;
-    }
-    if (status.code == PT_OK) {
-        status = pt_error(PT_E_STOPPED, "all workers of this machine were told to leave");
-    }
-    if (others) {
-        PT_WARN("no worker is left on this machine; waiting for others", PT_S("reason", status.message));
-    } else {
-        pt_control_fail(c->control, status);
-    }
-}
-
-static pt_status start_local(coordination *c)
+static void open_local(coordination *c)
 {
     bool secure = c->door.secure;
-    return c->options->no_local_worker
-               ? pt_ok()
-               : pt_run_local_start(
-                     &(pt_run_local_options){.run = c->options,
-                                             .endpoint = pt_hub_endpoint(c->door.hub),
-                                             .keys = secure ? &c->door.worker : NULL,
-                                             .server = secure ? &c->door.server : NULL,
-                                             .cores = pt_launch_cores(c->launch),
-                                             .first_device = pt_run_local_device(c->options, c->launch),
-                                             .ended = local_ended,
-                                             .user = c},
-                     &c->local);
-}
-
-static void drain(void *user)
-{
-    coordination *c = user;
-    pt_control_drain(c->control, false);
-    pt_console_line("stopping: tiles at hand are finished, a second signal ends at once");
+    pt_run_local_open(c->local, pt_hub_endpoint(c->door.hub), secure ? &c->door.worker : NULL,
+                      secure ? &c->door.server : NULL);
 }
 
 static pt_status work(coordination *c)
 {
-    PT_TRY(start_local(c));
+    if (!c->options->no_local_worker) {
+        PT_TRY(c->local ? pt_ok() : start_local(c));
+        open_local(c);
+    }
     pt_stop_call(drain, c);
     pt_status status = pt_control_run(c->control);
     pt_stop_call(NULL, NULL);

@@ -6,10 +6,10 @@
 #include "cli/console.h"
 
 typedef struct pt_worker_settings {
-    const char *connect, *keys, *root, *model, *dump_tiles, *slot;
+    const char *connect, *keys, *root, *model, *dump_tiles, *slot, *ahead, *backend, *precision;
     pt_texts urls, drivers;
-    int64_t workers, threads, credit, beat_fd, keys_fd;
-    double coordinator_timeout;
+    int64_t workers, threads, credit, beat_fd, keys_fd, door_fd, detections, proposals;
+    double coordinator_timeout, score;
     bool no_scene, insecure, help;
     pt_console_options console;
 } pt_worker_settings;

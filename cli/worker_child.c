@@ -1,11 +1,13 @@
 /* pantile __worker: the process that a supervisor starts, and that does the work. */
 #include "cli/worker.h"
 
+#include "coordinator/protocol/door.h"
 #include "worker/loop/loop.h"
 #include "worker/supervise/supervise.h"
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,6 +35,13 @@ static const pt_option child_table[] = {
     {.name = "slot", .value = "HEX", .kind = PT_OPTION_TEXT, .offset = AT(slot), .help = ""},
     {.name = "beat-fd", .value = "N", .kind = PT_OPTION_INTEGER, .offset = AT(beat_fd), .least = 0, .most = INT32_MAX, .help = ""},
     {.name = "keys-fd", .value = "N", .kind = PT_OPTION_INTEGER, .offset = AT(keys_fd), .least = 0, .most = INT32_MAX, .help = ""},
+    {.name = "door-fd", .value = "N", .kind = PT_OPTION_INTEGER, .offset = AT(door_fd), .least = 0, .most = INT32_MAX, .help = ""},
+    {.name = "ahead", .value = "FILE", .kind = PT_OPTION_TEXT, .offset = AT(ahead), .help = ""},
+    {.name = "score", .value = "S", .kind = PT_OPTION_REAL, .offset = AT(score), .least = -1, .most = 1, .help = ""},
+    {.name = "detections", .value = "N", .kind = PT_OPTION_INTEGER, .offset = AT(detections), .least = 0, .most = INT32_MAX, .help = ""},
+    {.name = "proposals", .value = "N", .kind = PT_OPTION_INTEGER, .offset = AT(proposals), .least = 0, .most = INT32_MAX, .help = ""},
+    {.name = "backend", .value = "NAME", .kind = PT_OPTION_TEXT, .offset = AT(backend), .help = ""},
+    {.name = "precision", .value = "WHAT", .kind = PT_OPTION_TEXT, .offset = AT(precision), .help = ""},
     {.name = "quiet", .kind = PT_OPTION_FLAG, .offset = AT(console.quiet), .help = ""},
     {.name = "log", .value = "FORMAT", .kind = PT_OPTION_TEXT, .offset = AT(console.log), .words = "text json", .strict = true,
      .help = ""},
@@ -91,25 +100,60 @@ static pt_status read_slot(const char *text, uint8_t out[PT_SLOT_ID])
     return pt_ok();
 }
 
-static pt_status connect_end(const pt_worker_settings *s, pt_end **out)
+static void beat_alive(void *user)
 {
-    pt_key_pair keys = {0};
-    pt_public_key server = {0};
-    bool secure = s->keys_fd >= 0, has_server = false;
-    pt_status status = pt_ok();
-    if (secure) {
-        status = pt_keys_load_fd((int)s->keys_fd, &keys, &server, &has_server);
+    heart *h = user;
+    if (h->fd >= 0) {
+        beat(h, h->settled);
     }
+}
+
+/* Where to go, if a socket tells it. */
+static pt_status find_door(const pt_worker_settings *s, heart *h, pt_door *out)
+{
+    bool has_server = false;
+    if (s->door_fd >= 0) {
+        return pt_door_hear((int)s->door_fd, beat_alive, h, out);
+    }
+    int length = snprintf(out->endpoint, sizeof out->endpoint, "%s", s->connect);
+    if (length >= (int)sizeof out->endpoint) {
+        return pt_error(PT_E_USAGE, "--connect %.40s...: is too long", s->connect);
+    }
+    out->secure = s->keys_fd >= 0;
+    return out->secure ? pt_keys_load_fd((int)s->keys_fd, &out->keys, &out->server, &has_server) : pt_ok();
+}
+
+static pt_status connect_end(const pt_worker_settings *s, heart *h, pt_end **out)
+{
+    pt_door door = {.secure = false};
+    pt_status status = find_door(s, h, &door);
     if (status.code == PT_OK) {
         status = pt_end_open_zmq(
-            &(pt_end_options){.endpoint = s->connect,
-                              .keys = secure ? &keys : NULL,
-                              .server = secure ? &server : NULL,
+            &(pt_end_options){.endpoint = door.endpoint,
+                              .keys = door.secure ? &door.keys : NULL,
+                              .server = door.secure ? &door.server : NULL,
                               .message_max = s->no_scene ? FRAME_MAX_PIXELS : FRAME_MAX_SCENE},
             out);
     }
-    pt_key_pair_wipe(&keys);
+    pt_key_pair_wipe(&door.keys);
     return status;
+}
+
+/* What it costs to try is time that passes anyway. */
+static pt_ahead *prepare_ahead(const pt_worker_settings *s)
+{
+    pt_ahead *ahead = NULL;
+    if (s->ahead) {
+        pt_engine_options options = pt_engine_defaults();
+        options.threads = (int)s->threads;
+        options.score_threshold = (float)s->score;
+        options.max_detections = (int)s->detections;
+        options.max_proposals = (int)s->proposals;
+        options.backend = s->backend;
+        options.precision = s->precision;
+        (void)pt_ahead_start(s->ahead, &options, &ahead);
+    }
+    return ahead;
 }
 
 static pt_status settle_options(const pt_worker_settings *s, heart *h, pt_worker_options *out)
@@ -138,24 +182,37 @@ static pt_status settle_options(const pt_worker_settings *s, heart *h, pt_worker
     return pt_ok();
 }
 
+static pt_worker_end work_at(pt_end *end, const pt_worker_options *options, pt_status *status)
+{
+    listen_to_signals(end);
+    pt_worker_end how = pt_worker_run(end, options, status);
+    signal(SIGTERM, SIG_IGN); /* it leaves already, and there will be nothing to wake */
+    signal(SIGUSR1, SIG_IGN);
+    return how;
+}
+
 static pt_worker_end work(const pt_worker_settings *s, pt_status *status)
 {
     heart h = {.fd = (int)s->beat_fd};
     pt_worker_options options;
+    pt_worker_end how = PT_WORKER_FAILED;
     pt_end *end = NULL;
-    *status = s->connect ? settle_options(s, &h, &options)
-                         : pt_error(PT_E_USAGE, "is started by pantile run and pantile worker alone");
-    if (status->code == PT_OK) {
-        *status = connect_end(s, &end);
-    }
+    *status = s->connect || s->door_fd >= 0
+                  ? settle_options(s, &h, &options)
+                  : pt_error(PT_E_USAGE, "is started by pantile run and pantile worker alone");
     if (status->code != PT_OK) {
-        return PT_WORKER_FAILED;
+        return how;
     }
-    listen_to_signals(end);
-    pt_worker_end how = pt_worker_run(end, &options, status);
-    signal(SIGTERM, SIG_IGN); /* it leaves already, and there will be nothing to wake */
-    signal(SIGUSR1, SIG_IGN);
+    options.access.ahead = prepare_ahead(s);
+    *status = connect_end(s, &h, &end);
+    if (status->code == PT_OK) {
+        how = work_at(end, &options, status);
+    } else if (s->door_fd >= 0 && status->code == PT_E_STOPPED) { /* it came to nothing, which others say */
+        how = PT_WORKER_BYE;
+        *status = pt_ok();
+    }
     pt_end_close(&end);
+    pt_ahead_free(&options.access.ahead);
     return how;
 }
 
@@ -176,7 +233,7 @@ static int code_of(pt_worker_end how, pt_status status)
 
 static int run_command(const pt_command *command, int argc, char **argv)
 {
-    pt_worker_settings settings = {.coordinator_timeout = 300, .beat_fd = -1, .keys_fd = -1};
+    pt_worker_settings settings = {.coordinator_timeout = 300, .beat_fd = -1, .keys_fd = -1, .door_fd = -1};
     pt_texts none = {0};
     pt_worker_end how = PT_WORKER_FAILED;
     pt_status status = pt_options_parse(command, argc, argv, &settings, &none);

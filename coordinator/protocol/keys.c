@@ -109,19 +109,17 @@ static pt_status save_text(const char *path, const char *text, mode_t mode, bool
     return status;
 }
 
-enum { PAIR_TEXT = 512 };
-
-static void format_pair(char text[PAIR_TEXT], const pt_key_pair *keys, const pt_public_key *server)
+void pt_keys_format(const pt_key_pair *keys, const pt_public_key *server, char out[PT_KEYS_TEXT])
 {
-    snprintf(text, PAIR_TEXT, "# pantile key pair: keep it secret\npublic %s\nsecret %s\n%s%s%s",
+    snprintf(out, PT_KEYS_TEXT, "# pantile key pair: keep it secret\npublic %s\nsecret %s\n%s%s%s",
              keys->public_key.text, keys->secret, server ? "server " : "", server ? server->text : "",
              server ? "\n" : "");
 }
 
 pt_status pt_keys_save(const char *path, const pt_key_pair *keys, const pt_public_key *server, bool overwrite)
 {
-    char text[PAIR_TEXT];
-    format_pair(text, keys, server);
+    char text[PT_KEYS_TEXT];
+    pt_keys_format(keys, server, text);
     pt_status status = save_text(path, text, 0600, overwrite);
     explicit_bzero(text, sizeof text);
     return status;
@@ -129,7 +127,7 @@ pt_status pt_keys_save(const char *path, const pt_key_pair *keys, const pt_publi
 
 pt_status pt_public_key_save(const char *path, const pt_public_key *key, bool overwrite)
 {
-    char text[PAIR_TEXT];
+    char text[PT_KEYS_TEXT];
     snprintf(text, sizeof text, "# pantile public key\npublic %s\n", key->text);
     return save_text(path, text, 0644, overwrite);
 }
@@ -316,8 +314,8 @@ pt_status pt_keys_to_fd(const pt_key_pair *keys, const pt_public_key *server, in
     if (pipe(ends) != 0) {
         return pt_error(PT_E_NOMEM, "cannot make a pipe for keys: %s", strerror(errno));
     }
-    char text[PAIR_TEXT];
-    format_pair(text, keys, server);
+    char text[PT_KEYS_TEXT];
+    pt_keys_format(keys, server, text);
     /* Far less than a pipe holds, so this does not block. */
     bool good = write_all(ends[1], text, strlen(text));
     int error = errno;

@@ -12,7 +12,10 @@
 
 #include <stddef.h>
 
-enum { PT_KEY_TEXT = 41 }; /* Z85 with its end */
+enum {
+    PT_KEY_TEXT = 41,  /* Z85 with its end */
+    PT_KEYS_TEXT = 512 /* a file of keys as it is written here, with its end */
+};
 
 typedef struct pt_public_key {
     char text[PT_KEY_TEXT];
@@ -36,6 +39,8 @@ pt_status pt_keys_load(const char *path, pt_key_pair *keys, pt_public_key *serve
 pt_status pt_keys_load_fd(int fd, pt_key_pair *keys, pt_public_key *server, bool *has_server);
 /* A pipe that holds the text, to be inherited; the caller closes it once the child has started. */
 pt_status pt_keys_to_fd(const pt_key_pair *keys, const pt_public_key *server, int *out);
+/* That text and its end. `server` may be NULL. */
+void pt_keys_format(const pt_key_pair *keys, const pt_public_key *server, char out[PT_KEYS_TEXT]);
 /* One or more public keys; *keys is owned by the caller. */
 pt_status pt_public_keys_load(const char *path, pt_public_key **keys, size_t *count);
 

@@ -58,7 +58,7 @@ PUBLIC = {
     "tiling/base": None,
     "engine/quant": ["precision.h"],
     "tiling/instance": ["instance.h", "feature.h", "georef.h"],
-    "coordinator/protocol": ["link.h", "message.h", "job_spec.h", "keys.h"],
+    "coordinator/protocol": ["link.h", "message.h", "job_spec.h", "keys.h", "door.h"],
     "coordinator/assemble": ["assemble.h", "feed.h", "coverage.h"],
     "coordinator/service": ["metrics.h"],
     "worker/detect": ["detector.h"],

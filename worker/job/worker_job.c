@@ -24,16 +24,21 @@ struct pt_worker_job {
 
 /* --- the engine --- */
 
-static pt_status open_engine(pt_worker_job *job)
+static pt_engine_options engine_options(const pt_job_spec *spec, int threads)
 {
-    const pt_job_spec *spec = job->spec;
     pt_engine_options options = pt_engine_defaults();
-    options.threads = job->access.threads;
+    options.threads = threads;
     options.score_threshold = (float)spec->engine.score;
     options.max_detections = spec->engine.detections;
     options.max_proposals = spec->engine.proposals;
     options.backend = spec->engine.backend;
     options.precision = spec->engine.precision;
+    return options;
+}
+
+static pt_status open_engine(pt_worker_job *job)
+{
+    pt_engine_options options = engine_options(job->spec, job->access.threads);
     pt_status status = pt_engine_check_backend(options.backend, true);
     if (status.code != PT_OK) {
         return pt_error(
@@ -42,7 +47,12 @@ static pt_status open_engine(pt_worker_job *job)
             "--backend auto",
             status.message);
     }
-    return pt_engine_open(job->engine_path, &options, &job->engine);
+    if (job->access.ahead) {
+        char wanted[PT_SHA256_HEX];
+        pt_sha256_hex(job->spec->engine.sha256, wanted);
+        job->engine = pt_ahead_take(job->access.ahead, &options, wanted);
+    }
+    return job->engine ? pt_ok() : pt_engine_open(job->engine_path, &options, &job->engine);
 }
 
 static uint8_t hex_digit(char c)

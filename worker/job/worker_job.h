@@ -16,6 +16,7 @@
 #include "tiling/grid/grid.h"
 #include "tiling/scene/scene.h"
 #include "worker/detect/detector.h"
+#include "worker/job/ahead.h"
 
 typedef struct pt_worker_access {
     const char *root; /* folder that stands for the coordinator's root; NULL or "/" when both see the same */
@@ -27,6 +28,7 @@ typedef struct pt_worker_access {
     const char *dump;  /* folder into which every window is written too; NULL: none */
     int threads;       /* of the engine; 0: all cores that the process may use */
     bool no_scene;     /* pixels come by message */
+    pt_ahead *ahead;   /* an engine that may be the job's, prepared already; NULL: none */
 } pt_worker_access;
 
 typedef struct pt_worker_job pt_worker_job;

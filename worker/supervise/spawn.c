@@ -1,4 +1,9 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* _Fork */
+#endif
 #include "worker/supervise/spawn.h"
+
+#include "coordinator/protocol/door.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FIXED_ARGUMENTS = 10, FD_TEXT = 12, DEVICE_TEXT = 64 };
+enum { FIXED_ARGUMENTS = 12, FD_TEXT = 12, DEVICE_TEXT = 64 };
 static const char devices_name[] = "CUDA_VISIBLE_DEVICES";
 
 extern char **environ;
@@ -22,9 +27,10 @@ typedef struct plan {
     const char *program;
     const char **arguments;   /* owned; ends in NULL */
     const char **environment; /* owned; ends in NULL */
-    char beat_text[FD_TEXT], keys_text[FD_TEXT], device_text[sizeof devices_name + DEVICE_TEXT];
-    int beat, keys; /* inherited; keys -1: none */
-    int told;       /* where it says why it could not start */
+    char beat_text[FD_TEXT], keys_text[FD_TEXT], door_text[FD_TEXT];
+    char device_text[sizeof devices_name + DEVICE_TEXT];
+    int beat, keys, door; /* inherited; -1: none */
+    int told;             /* where it says why it could not start */
     pid_t parent;
 } plan;
 
@@ -81,6 +87,11 @@ static pt_status make_arguments(const pt_supervise_options *o, const char *slot,
         p->arguments[n++] = "--keys-fd";
         p->arguments[n++] = p->keys_text;
     }
+    if (p->door >= 0) {
+        snprintf(p->door_text, sizeof p->door_text, "%d", p->door);
+        p->arguments[n++] = "--door-fd";
+        p->arguments[n++] = p->door_text;
+    }
     return pt_ok();
 }
 
@@ -114,7 +125,7 @@ static pt_status make_environment(const pt_supervise_options *o, int index, plan
     return pt_ok();
 }
 
-/* In the child. Every descriptor but the standard ones and the two that are meant is closed by the exec. */
+/* In the child. Every descriptor but the standard ones and those that are meant is closed by the exec. */
 static void become(const plan *p)
 {
     sigset_t until_ready;
@@ -126,9 +137,11 @@ static void become(const plan *p)
         _exit(127); /* it died before that could take effect */
     }
     syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
-    fcntl(p->beat, F_SETFD, 0);
-    if (p->keys >= 0) {
-        fcntl(p->keys, F_SETFD, 0);
+    const int inherited[] = {p->beat, p->keys, p->door};
+    for (size_t i = 0; i < sizeof inherited / sizeof *inherited; i++) {
+        if (inherited[i] >= 0) {
+            fcntl(inherited[i], F_SETFD, 0);
+        }
     }
     signal(SIGINT, SIG_IGN);
     sigprocmask(SIG_SETMASK, &until_ready, NULL);
@@ -138,13 +151,25 @@ static void become(const plan *p)
     _exit(127);
 }
 
+/* fork calls what libraries have registered for it, and PROJ's handler in the child waits for a mutex that
+ * one of our other threads may hold, for ever. The child only makes system calls and executes the program,
+ * which needs none of that. TSan has to see the fork. */
+static pid_t fork_alone(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    return fork();
+#else
+    return _Fork();
+#endif
+}
+
 /* No signal may reach the child while it has our handlers: they would speak in our name. */
 static pid_t fork_silently(const plan *p)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t pid = fork();
+    pid_t pid = fork_alone();
     if (pid == 0) {
         become(p);
     }
@@ -196,26 +221,30 @@ static pt_status start(plan *p, int *told, pid_t *out)
 
 pt_status pt_spawn(const pt_supervise_options *options, int index, const char *slot, pt_child *out)
 {
-    int beat[2] = {-1, -1}, told[2] = {-1, -1};
-    plan p = {.program = options->program, .keys = -1};
+    int beat[2] = {-1, -1}, told[2] = {-1, -1}, door[2] = {-1, -1};
+    plan p = {.program = options->program, .keys = -1, .door = -1};
     pid_t pid = 0;
     pt_status status;
     PT_TRY_OUT(open_pipe(beat));
     PT_TRY_OUT(open_pipe(told));
     fcntl(beat[0], F_SETFL, O_NONBLOCK);
     p.beat = beat[1];
-    if (options->keys) {
+    if (options->door) {
+        PT_TRY_OUT(pt_door_pair(door));
+        p.door = door[1];
+    } else if (options->keys) {
         PT_TRY_OUT(pt_keys_to_fd(options->keys, options->server, &p.keys));
     }
     PT_TRY_OUT(make_arguments(options, slot, &p));
     PT_TRY_OUT(make_environment(options, index, &p));
     PT_TRY_OUT(start(&p, told, &pid));
-    *out = (pt_child){pid, beat[0]};
-    beat[0] = -1;
+    *out = (pt_child){pid, beat[0], door[0]};
+    beat[0] = door[0] = -1;
 out:
     for (int i = 0; i < 2; i++) {
         close_fd(&beat[i]);
         close_fd(&told[i]);
+        close_fd(&door[i]);
     }
     close_fd(&p.keys);
     pt_free(p.arguments);

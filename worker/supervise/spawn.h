@@ -9,6 +9,7 @@
 typedef struct pt_child {
     pid_t pid;
     int beat; /* read end of its heartbeat pipe, non-blocking; -1: none */
+    int door; /* where it waits to be told where to go; -1: it knows */
 } pt_child;
 
 /* Starts the `index`-th worker with this slot (32 hexadecimal digits). PT_E_INTERNAL when the program cannot

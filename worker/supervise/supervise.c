@@ -1,5 +1,6 @@
 #include "worker/supervise/supervise.h"
 
+#include "coordinator/protocol/door.h"
 #include "worker/supervise/spawn.h"
 
 #include <errno.h>
@@ -17,10 +18,11 @@ enum { WORKERS_MAX = 1024, SLOT_BYTES = 16 };
 
 /* Seconds. */
 static const double first_pause = 0.1, longest_pause = 10;
-static const double longest_sleep = 1; /* while hangs are looked for */
-static const double longest_turn = 2;  /* a longer one was sleep: of the process or of the machine */
-static const double reap_every = 0.02; /* a child that has closed its pipe is about to end ... */
-static const double reap_for = 5;      /* ... or is made to */
+static const double longest_sleep = 1;  /* while hangs are looked for */
+static const double longest_turn = 2;   /* a longer one was sleep: of the process or of the machine */
+static const double reap_first = 0.001; /* a child that has closed its pipe is about to end; then twice ... */
+static const double reap_every = 0.02;  /* ... as long each time, up to this ... */
+static const double reap_for = 5;       /* ... or is made to */
 
 typedef enum slot_state {
     SLOT_PAUSING, /* to be started at `due` */
@@ -34,6 +36,7 @@ typedef struct slot {
     char name[2 * SLOT_BYTES + 1]; /* hexadecimal */
     pt_child child;
     double due;
+    double look;   /* SLOT_CLOSING: seconds until the next look */
     double silent; /* seconds awake since its last beat */
     bool beaten;
     int deaths; /* in a row */
@@ -159,12 +162,18 @@ static void start_afresh(supervisor *v, slot *s, int status)
     }
 }
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
 static void bury(supervisor *v, slot *s, int status)
 {
-    if (s->child.beat >= 0) {
-        close(s->child.beat);
-        s->child.beat = -1;
-    }
+    close_fd(&s->child.beat);
+    close_fd(&s->child.door);
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     if (code == 0 || v->drain != 0) {
         end_slot(s, &v->report.done);
@@ -188,6 +197,7 @@ static void reap(supervisor *v, slot *s)
         got = waitpid(s->child.pid, &status, WNOHANG);
     } while (got < 0 && errno == EINTR);
     if (got == 0) {
+        s->look = fmin(2 * s->look, reap_every);
         if (v->now >= s->due) {
             kill(s->child.pid, SIGKILL);
         }
@@ -208,6 +218,7 @@ static void take_beats(supervisor *v, slot *s)
             if (got == 0) { /* closed: the child is gone, or will be */
                 s->state = SLOT_CLOSING;
                 s->due = v->now + reap_for;
+                s->look = reap_first;
             }
             return;
         }
@@ -229,11 +240,25 @@ static void obey(supervisor *v)
         slot *s = &v->slots[i];
         if (s->state == SLOT_RUNNING || s->state == SLOT_CLOSING) {
             kill(s->child.pid, wanted == 1 ? SIGUSR1 : SIGKILL);
+            close_fd(&s->child.door); /* who still waits there cannot hear a signal */
         } else if (s->state == SLOT_PAUSING) {
             end_slot(s, &v->report.done);
         }
     }
     v->drain = wanted > v->drain ? wanted : v->drain;
+}
+
+/* What a child does not take, for it is dead, its successor is told. */
+static void open_doors(supervisor *v)
+{
+    const pt_supervise_door *door = v->options->door;
+    for (int i = 0; door && atomic_load(&door->open) && i < v->count; i++) {
+        pt_child *child = &v->slots[i].child;
+        if (child->door >= 0) {
+            (void)pt_door_tell(child->door, door->endpoint, door->keys, door->server);
+            close_fd(&child->door);
+        }
+    }
 }
 
 static void mind_slot(supervisor *v, slot *s, double passed)
@@ -267,7 +292,7 @@ static double next_due(const supervisor *v)
     for (int i = 0; i < v->count; i++) {
         const slot *s = &v->slots[i];
         double wait = s->state == SLOT_PAUSING   ? fmax(s->due - v->now, 0)
-                      : s->state == SLOT_CLOSING ? reap_every
+                      : s->state == SLOT_CLOSING ? s->look
                                                  : due;
         due = fmin(due, wait);
     }
@@ -326,7 +351,7 @@ static pt_status prepare(supervisor *v)
         for (int k = 0; k < SLOT_BYTES; k++) {
             snprintf(s->name + (size_t)2 * (size_t)k, 3, "%02x", id[k]);
         }
-        s->child.beat = -1;
+        s->child.beat = s->child.door = -1;
         s->pause = first_pause;
     }
     return pt_ok();
@@ -356,6 +381,7 @@ pt_status pt_supervise(const pt_supervise_options *options, pt_supervise_report 
         while (slots_left(&v) > 0) {
             wait_and_listen(&v);
             obey(&v);
+            open_doors(&v);
         }
         status = judge(&v);
     }

@@ -1,11 +1,13 @@
 /* Starts worker processes, starts them again when they die, kills those that hang.
  *
  * A crash of a model must not take the job down, so a worker is always a process of its own: this program
- * once more, as `pantile __worker ARGUMENTS --slot HEX --beat-fd N [--keys-fd N]`, with its keys in an
- * inherited pipe and one end of another, into which it writes a byte about once a second: PT_BEAT_ALIVE, or
- * PT_BEAT_SETTLED when a tile has been acknowledged since the last one. A child dies with the thread that
- * started it (PR_SET_PDEATHSIG), so the thread in pt_supervise must live as long as it is wanted. While all
- * is well it sleeps in poll.
+ * once more, as `pantile __worker ARGUMENTS --slot HEX --beat-fd N [--keys-fd N | --door-fd N]`, with its
+ * keys in an inherited pipe and one end of another, into which it writes a byte about once a second:
+ * PT_BEAT_ALIVE, or PT_BEAT_SETTLED when a tile has been acknowledged since the last one. Where the address
+ * and the keys are not known yet, a socket will bring both (coordinator/protocol/door.h), and the child gets
+ * ready meanwhile; when it closes without having brought them, the child ends well. A child dies with the
+ * thread that started it (PR_SET_PDEATHSIG), so the thread in pt_supervise must live as long as it is wanted.
+ * While all is well it sleeps in poll.
  *
  * A child starts with SIGINT ignored (a terminal's Ctrl-C is the coordinator's to judge) and with SIGTERM and
  * SIGUSR1 blocked, so that a wish to drain waits until it can listen: it installs its handlers, then unblocks
@@ -35,6 +37,14 @@ enum { PT_BEAT_ALIVE = 'b', PT_BEAT_SETTLED = 't' };
  * before the supervisor does. */
 enum { PT_DEATHS_IN_A_ROW = 10, PT_DEATHS_AT_START = 5 };
 
+/* Where workers are to go, told to those that were started before it was known. */
+typedef struct pt_supervise_door {
+    atomic_bool open;        /* the rest is set and stays; whoever opens it wakes the supervisor */
+    const char *endpoint;    /* borrowed, as are the keys */
+    const pt_key_pair *keys; /* NULL: none */
+    const pt_public_key *server;
+} pt_supervise_door;
+
 typedef struct pt_supervise_options {
     const char *program;          /* "/proc/self/exe" */
     const char *const *arguments; /* of the child after `__worker`; borrowed */
@@ -44,10 +54,11 @@ typedef struct pt_supervise_options {
                                 alone that this process sees (CUDA_VISIBLE_DEVICES) */
     const pt_key_pair *keys; /* NULL: none */
     const pt_public_key *server;
-    double stall_seconds; /* without a beat a child is killed; 0: never */
+    pt_supervise_door *door; /* NULL: `arguments` and `keys` say it all; else these keys are not looked at */
+    double stall_seconds;    /* without a beat a child is killed; 0: never */
     atomic_int *drain; /* 1: ask all to drain (SIGUSR1); 2: kill all. Set by others, who then wake; borrowed,
                           may be NULL */
-    int wake_fd;       /* an eventfd or a pipe; readable: look at `drain`. It is read. -1: none */
+    int wake_fd;       /* an eventfd or a pipe; readable: look at `drain` and `door`. It is read. -1: none */
 } pt_supervise_options;
 
 pt_supervise_options pt_supervise_defaults(void);

@@ -146,6 +146,30 @@ static void test_the_network(void **state)
     pt_job_spec_fini(&spec);
 }
 
+/* One that was prepared ahead is the job's, or is not. */
+static void test_the_network_ahead(void **state)
+{
+    (void)state;
+    pt_job_spec spec = model_spec();
+    for (int other = 0; other < 2; other++) {
+        pt_worker_access access = everything();
+        pt_engine_options options = pt_engine_defaults();
+        options.threads = access.threads;
+        options.score_threshold = other ? 0.5f : (float)spec.engine.score;
+        options.max_detections = spec.engine.detections;
+        options.max_proposals = spec.engine.proposals;
+        options.precision = "fp32";
+        assert_int_equal(pt_ahead_start(model, &options, &access.ahead).code, PT_OK);
+        pt_worker_job *job = open_job(&spec, &access);
+        assert_string_equal(pt_worker_job_check(job).message, "");
+        pt_instance_list found = detect(job, 0, (pt_rect){192, 192, 64, 64});
+        pt_instance_list_fini(&found);
+        pt_worker_job_close(&job);
+        pt_ahead_free(&access.ahead);
+    }
+    pt_job_spec_fini(&spec);
+}
+
 /* The same file at a place of the worker's own; and another one. */
 static void test_an_own_model(void **state)
 {
@@ -526,6 +550,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_oracle),
         cmocka_unit_test(test_the_network),
+        cmocka_unit_test(test_the_network_ahead),
         cmocka_unit_test(test_an_own_model),
         cmocka_unit_test(test_a_backend_that_is_not_here),
         cmocka_unit_test(test_pixels_by_message),

@@ -7,7 +7,7 @@
  *   hang        the first start beats once and hangs; later ones exit with 0
  *   tell        writes what it has inherited to FILE.tell and exits with 0
  */
-#include "coordinator/protocol/keys.h"
+#include "coordinator/protocol/door.h"
 #include "worker/supervise/supervise.h"
 
 #include <fcntl.h>
@@ -97,6 +97,21 @@ static int count_open(int most)
     return open;
 }
 
+/* Where it is told to go; nothing if it is not. */
+static void go(const char *path, int beat_fd, const char *door_fd)
+{
+    char name[4096];
+    pt_door door = {.secure = false};
+    beat(beat_fd, PT_BEAT_ALIVE);
+    if (pt_door_hear(atoi(door_fd), NULL, NULL, &door).code == PT_OK) {
+        snprintf(name, sizeof name, "%s.tell", path);
+        FILE *file = fopen(name, "a");
+        fprintf(file, "%s %s %s\n", door.endpoint, door.secure ? door.keys.secret : "none",
+                door.secure ? door.server.text : "none");
+        fclose(file);
+    }
+}
+
 static void tell(const char *path, const char *keys_fd)
 {
     char name[4096];
@@ -145,6 +160,11 @@ int main(int argc, char **argv)
         work(fd, strcmp(mode, "deaf") == 0);
     } else if (strcmp(mode, "tell") == 0) {
         tell(argv[3], value_of(argc, argv, "--keys-fd"));
+    } else if (strcmp(mode, "go") == 0) {
+        if (start == 0 && argc > 4 && strcmp(argv[4], "dies") == 0) {
+            return 1; /* before it has heard anything */
+        }
+        go(argv[3], fd, value_of(argc, argv, "--door-fd"));
     }
     return 0;
 }

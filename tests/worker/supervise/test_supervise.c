@@ -311,6 +311,64 @@ static void test_what_is_inherited(void **state)
     assert_string_equal(text, wanted);
 }
 
+static void read_tell(char *text, size_t size)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%s.tell", path);
+    FILE *file = fopen(name, "r");
+    assert_non_null(file);
+    text[fread(text, 1, size - 1, file)] = '\0';
+    fclose(file);
+}
+
+/* Two children, each of which dies once and is replaced, are told where to go once they wait for it. */
+static void test_a_door(void **state)
+{
+    (void)state;
+    run r;
+    char text[800], wanted[400];
+    pt_key_pair keys, server;
+    pt_supervise_door door = {.endpoint = "tcp://127.0.0.1:7", .keys = &keys, .server = &server.public_key};
+    assert_int_equal(pt_key_pair_new(&keys).code, PT_OK);
+    assert_int_equal(pt_key_pair_new(&server).code, PT_OK);
+    prepare(&r, "go dies");
+    r.options.workers = 2;
+    r.options.door = &door;
+    assert_int_equal(pthread_create(&r.thread, NULL, supervise, &r), 0);
+    wait_for_lines(4);
+    atomic_store(&door.open, true);
+    ask(&r, 0);
+    join(&r);
+    assert_int_equal(r.status.code, PT_OK);
+    assert_int_equal(r.report.done, 2);
+    assert_int_equal(r.report.died, 2);
+    snprintf(wanted, sizeof wanted, "tcp://127.0.0.1:7 %s %s\n", keys.secret, server.public_key.text);
+    read_tell(text, sizeof text);
+    assert_int_equal(strlen(text), 2 * strlen(wanted));
+    assert_memory_equal(text, wanted, strlen(wanted));
+    assert_string_equal(text + strlen(wanted), wanted);
+}
+
+/* The door stays shut: who waits there is let go by a wish to drain, which it cannot hear. */
+static void test_a_shut_door(void **state)
+{
+    (void)state;
+    run r;
+    char name[80];
+    pt_supervise_door door = {.endpoint = NULL};
+    prepare(&r, "go");
+    r.options.door = &door;
+    assert_int_equal(pthread_create(&r.thread, NULL, supervise, &r), 0);
+    wait_for_lines(1);
+    ask(&r, 1);
+    join(&r);
+    assert_int_equal(r.status.code, PT_OK);
+    assert_int_equal(r.report.done, 1);
+    assert_int_equal(r.report.died, 0);
+    snprintf(name, sizeof name, "%s.tell", path);
+    assert_int_not_equal(access(name, F_OK), 0);
+}
+
 static void test_devices(void **state)
 {
     (void)state;
@@ -431,6 +489,8 @@ int main(int argc, char **argv)
         TEST(test_killing),
         TEST(test_draining_early),
         TEST(test_what_is_inherited),
+        TEST(test_a_door),
+        TEST(test_a_shut_door),
         TEST(test_devices),
         TEST(test_first_device),
         TEST(test_no_orphans),
