@@ -187,6 +187,10 @@ static pt_status describe_engine(const pt_job *job, pt_job_spec *spec)
         return pt_ok();
     }
     PT_TRY(describe_path(path, job->options->root, &spec->engine.path));
+    if (job->kind == PT_ENGINE_MODEL) { /* as it was when it was read */
+        pt_sha256_of_hex(job->model->sha256, spec->engine.sha256);
+        return pt_ok();
+    }
     return pt_worker_engine_sha256(job->kind, path, spec->engine.sha256);
 }
 

@@ -25,6 +25,9 @@ static void check_sha(const void *bytes, size_t size, size_t step, const char *w
     }
     pt_sha256_final(&sha, digest);
     pt_sha256_hex(digest, hex);
+    uint8_t back[PT_SHA256_BYTES];
+    pt_sha256_of_hex(hex, back);
+    assert_memory_equal(back, digest, sizeof back);
     assert_string_equal(hex, wanted);
 }
 

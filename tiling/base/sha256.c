@@ -126,6 +126,18 @@ void pt_sha256_hex(const uint8_t digest[PT_SHA256_BYTES], char out[PT_SHA256_HEX
     out[PT_SHA256_HEX - 1] = '\0';
 }
 
+static uint8_t hex_digit(char c)
+{
+    return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+void pt_sha256_of_hex(const char hex[PT_SHA256_HEX], uint8_t out[PT_SHA256_BYTES])
+{
+    for (size_t i = 0; i < PT_SHA256_BYTES; i++) {
+        out[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+    }
+}
+
 static pt_status add_file(pt_sha256 *sha, int fd, uint8_t *chunk)
 {
     for (;;) {

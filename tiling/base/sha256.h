@@ -26,6 +26,9 @@ void pt_sha256_final(pt_sha256 *sha, uint8_t out[PT_SHA256_BYTES]);    /* sha mu
 /* A digest as lower-case text. */
 void pt_sha256_hex(const uint8_t digest[PT_SHA256_BYTES], char out[PT_SHA256_HEX]);
 
+/* The digest that such a text, which must be one, stands for. */
+void pt_sha256_of_hex(const char hex[PT_SHA256_HEX], uint8_t out[PT_SHA256_BYTES]);
+
 /* Of a regular file's bytes. PT_E_INPUT names the file when it is missing or no regular file, PT_E_READ when
  * it cannot be read to its end. */
 pt_status pt_sha256_file(const char *path, uint8_t out[PT_SHA256_BYTES]);

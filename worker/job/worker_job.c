@@ -55,18 +55,10 @@ static pt_status open_engine(pt_worker_job *job)
     return job->engine ? pt_ok() : pt_engine_open(job->engine_path, &options, &job->engine);
 }
 
-static uint8_t hex_digit(char c)
-{
-    return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-}
-
 /* The engine has computed the digest of what it has mapped: a file that changes meanwhile cannot slip by. */
 static void take_engine_digest(pt_worker_job *job)
 {
-    const char *hex = pt_engine_model(job->engine)->sha256;
-    for (size_t i = 0; i < sizeof job->sha256; i++) {
-        job->sha256[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
-    }
+    pt_sha256_of_hex(pt_engine_model(job->engine)->sha256, job->sha256);
 }
 
 static pt_status find_engine(pt_worker_job *job)
