@@ -44,7 +44,7 @@ static pt_status prepare(lowering *l, size_t index, pt_graph *graph)
     pt_conv_spec spec;
     pt_conv_weights weights = {0};
     pt_conv *conv;
-    PT_TRY(pt_lower_weights(l->ir, op, l->model, &spec, &weights));
+    PT_TRY(pt_lower_weights(l->ir, op, l->model, l->backend->pool, &spec, &weights));
     if (spec.in_elem == PT_U8 && op->inputs[0] == l->image) {
         memcpy(l->parts->rule.outside, spec.outside, sizeof spec.outside);
     }

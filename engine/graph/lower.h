@@ -16,9 +16,9 @@
  * frees what is there. PT_E_INPUT (a tensor is missing), PT_E_UNSUPPORTED (by the backend), PT_E_NOMEM. */
 pt_status pt_lower(const pt_ir *ir, const pt_model *model, pt_backend *backend, pt_parts *parts);
 
-/* weights.c: what a dense operator is to the backend, and its numbers. */
-pt_status pt_lower_weights(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, pt_conv_spec *spec,
-                           pt_conv_weights *out);
+/* weights.c: what a dense operator is to the backend, and its numbers, made by the pool's threads. */
+pt_status pt_lower_weights(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, pt_pool *pool,
+                           pt_conv_spec *spec, pt_conv_weights *out);
 /* Newly allocated floats (aligned) of a whole tensor, name.part. */
 pt_status pt_lower_floats(const pt_model *model, const char *name, const char *part, float **out);
 /* Cells of a region that a linear layer reads, also through a flattening. */

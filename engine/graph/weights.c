@@ -1,10 +1,12 @@
 /* A layer's numbers as the backend wants them: from the file, folded, turned to outputs x taps x channels,
  * and for layers in bytes quantised. */
+#include "engine/backend/pool.h"
 #include "engine/graph/lower.h"
 #include "engine/quant/quantise.h"
 #include "tiling/base/alloc.h"
 #include "tiling/base/checked.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,7 +83,7 @@ static pt_status turn(const pt_ir_op *op, numbers *n)
 }
 
 /* A convolution or linear layer, and the one that is merged with it, one after the other. */
-static pt_status load_rows(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, numbers *n)
+static pt_status count_rows(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, numbers *n)
 {
     const char *const names[2] = {op->name, op->with};
     const pt_tensor *tensors[2];
@@ -95,11 +97,20 @@ static pt_status load_rows(const pt_ir *ir, const pt_ir_op *op, const pt_model *
     n->taps = op->kind == PT_OP_LINEAR ? (size_t)pt_lower_cells(ir, op->inputs[0])
                                        : (size_t)op->kernel_h * (size_t)op->kernel_w;
     n->channels = row / n->taps;
+    return pt_ok();
+}
+
+static pt_status load_rows(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, numbers *n)
+{
+    const char *const names[2] = {op->name, op->with};
+    PT_TRY(count_rows(ir, op, model, n));
     PT_TRY(allocate(op, n));
-    for (size_t i = 0, at = 0; i < (size_t)parts; i++) {
-        PT_TRY(pt_model_load_conv(model, names[i], op->norm[0] ? op->norm : NULL, n->weights + at * row,
-                                  n->bias + at));
-        at += (size_t)tensors[i]->shape[0];
+    for (size_t i = 0, at = 0; at < n->outputs; i++) {
+        const pt_tensor *tensor;
+        PT_TRY(find(model, names[i], "weight", &tensor));
+        PT_TRY(pt_model_load_conv(model, names[i], op->norm[0] ? op->norm : NULL,
+                                  n->weights + at * n->taps * n->channels, n->bias + at));
+        at += (size_t)tensor->shape[0];
     }
     return turn(op, n);
 }
@@ -157,6 +168,11 @@ static pt_conv_spec describe(const pt_ir *ir, const pt_ir_op *op, const numbers 
     }
     memset(spec.outside, in->quant.zero, sizeof spec.outside);
     return spec;
+}
+
+static bool is_depthwise(const pt_ir_op *op, const numbers *n)
+{
+    return op->groups > 1 && n->channels == 1;
 }
 
 static bool reads_image(const pt_ir *ir, const pt_ir_op *op)
@@ -225,50 +241,197 @@ static void denormalise(const pt_model_config *config, float *mean)
     }
 }
 
-static pt_status correct_bias(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, const numbers *n,
-                              const pt_conv_weights *w)
+/* What pt_bias_correct needs to know of the inputs: *mean is newly allocated; NULL where it is not known, or
+ * the formula, which is of dense and depthwise layers, does not apply. */
+static pt_status find_means(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, const numbers *n,
+                            float **mean)
 {
-    bool image = reads_image(ir, op), depthwise = op->groups > 1 && n->channels == 1;
+    bool image = reads_image(ir, op), depthwise = is_depthwise(op, n);
     size_t channels = image ? IMAGE_CHANNELS : depthwise ? n->outputs : n->channels;
+    *mean = NULL;
     if ((op->groups > 1 && !depthwise) || (depthwise && (size_t)op->groups != n->outputs)) {
-        return pt_ok(); /* the formula is of dense and depthwise layers */
+        return pt_ok();
     }
-    float *mean = pt_calloc(channels + 1, sizeof *mean);
-    if (!mean) {
+    float *found = pt_calloc(channels + 1, sizeof *found);
+    if (!found) {
         return PT_NOMEM(op->name);
     }
-    if (input_means(ir, op, model, channels, mean)) {
-        if (image) {
-            denormalise(pt_model_get_config(model), mean);
-        }
-        pt_bias_correct(n->weights, w->s8, w->scale, (int)n->outputs, n->taps, n->channels, depthwise, mean,
-                        w->bias);
+    if (!input_means(ir, op, model, channels, found)) {
+        pt_free(found);
+        return pt_ok();
+    }
+    if (image) {
+        denormalise(pt_model_get_config(model), found);
+    }
+    *mean = found;
+    return pt_ok();
+}
+
+static pt_status allocate_bytes(const pt_ir_op *op, const numbers *n, pt_conv_weights *out)
+{
+    size_t count;
+    bool fits = pt_size_mul(n->outputs, n->taps, &count) && pt_size_mul(count, n->channels, &count);
+    out->s8 = fits ? pt_alloc_aligned(count, sizeof *out->s8) : NULL;
+    out->scale = pt_alloc_aligned(n->outputs, sizeof *out->scale);
+    return out->s8 && out->scale ? pt_ok() : PT_NOMEM(op->name);
+}
+
+/* Of numbers that are there as a whole. */
+static pt_status quantise(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, numbers *n,
+                          pt_conv_weights *out)
+{
+    float *mean = NULL;
+    PT_TRY(allocate_bytes(op, n, out));
+    pt_quantise_weights(n->weights, (int)n->outputs, n->taps * n->channels, out->s8, out->scale);
+    out->bias = n->bias;
+    n->bias = NULL;
+    PT_TRY(find_means(ir, op, model, n, &mean));
+    if (mean) {
+        pt_bias_correct(n->weights, out->s8, out->scale, (int)n->outputs, n->taps, n->channels,
+                        is_depthwise(op, n), mean, out->bias);
     }
     pt_free(mean);
     return pt_ok();
 }
 
-static pt_status quantise(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, numbers *n,
-                          pt_conv_weights *out)
+/* --- row by row: from the file to bytes, without all floats of a layer ever being in memory --- */
+
+typedef struct row_job {
+    const pt_stored_conv *rows;
+    const numbers *n;
+    const pt_conv_weights *to;
+    const float *mean; /* NULL: no correction */
+    float *scratch;    /* two rows for each worker */
+    size_t first;      /* output of the first row of this part */
+    size_t at, count;  /* of these rows */
+    bool depthwise;
+    atomic_bool failed; /* row `bad` says why */
+    atomic_size_t bad;
+} row_job;
+
+enum { ROWS_EACH = 8 }; /* of a task */
+
+static void turn_row(const numbers *n, const float *from, float *to)
 {
-    size_t row = n->taps * n->channels;
-    out->s8 = pt_alloc_aligned(n->outputs * row, sizeof *out->s8);
-    out->scale = pt_alloc_aligned(n->outputs, sizeof *out->scale);
-    if (!out->s8 || !out->scale) {
-        return PT_NOMEM(op->name);
+    for (size_t t = 0; t < n->taps; t++) {
+        for (size_t c = 0; c < n->channels; c++) {
+            to[t * n->channels + c] = from[c * n->taps + t];
+        }
     }
-    pt_quantise_weights(n->weights, (int)n->outputs, row, out->s8, out->scale);
-    out->bias = n->bias;
-    n->bias = NULL;
-    return correct_bias(ir, op, model, n, out);
 }
 
-pt_status pt_lower_weights(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, pt_conv_spec *spec,
-                           pt_conv_weights *out)
+static void quantise_row(row_job *job, size_t o, float *stored, float *turned)
+{
+    const numbers *n = job->n;
+    size_t row = n->taps * n->channels, to = job->first + o;
+    const float *values = stored;
+    if (pt_stored_conv_load(job->rows, o, stored).code != PT_OK) {
+        atomic_store(&job->bad, o);
+        atomic_store(&job->failed, true);
+        return;
+    }
+    if (n->taps > 1 && n->channels > 1) {
+        turn_row(n, stored, turned);
+        values = turned;
+    }
+    int8_t *bytes = job->to->s8 + to * row;
+    pt_quantise_weights(values, 1, row, bytes, job->to->scale + to);
+    if (job->mean) {
+        pt_bias_correct(values, bytes, job->to->scale + to, 1, n->taps, n->channels, job->depthwise,
+                        job->mean + (job->depthwise ? to : 0), job->to->bias + to);
+    }
+}
+
+static void quantise_rows(void *context, size_t task, int worker)
+{
+    row_job *job = context;
+    size_t row = job->n->taps * job->n->channels;
+    float *stored = job->scratch + (size_t)worker * 2 * row;
+    size_t begin = task * ROWS_EACH, end = begin + ROWS_EACH < job->count ? begin + ROWS_EACH : job->count;
+    for (size_t i = begin; i < end; i++) {
+        quantise_row(job, job->at + i, stored, stored + row);
+    }
+}
+
+/* The tensor's rows, some megabytes at a time: what was read of the file is given back after each. */
+static pt_status run_rows(row_job *job, const pt_model *model, pt_pool *pool)
+{
+    enum { PART = 1 << 21 }; /* numbers */
+    size_t row = job->rows->row, most = row < PART ? PART / row : 1;
+    for (job->at = 0; job->at < job->rows->outputs; job->at += job->count) {
+        size_t left = job->rows->outputs - job->at;
+        job->count = left < most ? left : most;
+        pt_pool_run(pool, (job->count + ROWS_EACH - 1) / ROWS_EACH, quantise_rows, job);
+        if (atomic_load(&job->failed)) {
+            return pt_stored_conv_load(job->rows, atomic_load(&job->bad), job->scratch);
+        }
+        if (most < job->rows->outputs) {
+            pt_model_release_pages(model);
+        }
+    }
+    return pt_ok();
+}
+
+static pt_status load_part(const pt_ir_op *op, const char *name, row_job *job, const pt_model *model,
+                           pt_pool *pool)
+{
+    pt_stored_conv rows;
+    PT_TRY(
+        pt_stored_conv_open(model, name, op->norm[0] ? op->norm : NULL, job->to->bias + job->first, &rows));
+    job->rows = &rows;
+    pt_status status = run_rows(job, model, pool);
+    job->first += rows.outputs;
+    pt_stored_conv_close(&rows);
+    return status;
+}
+
+static pt_status load_bytes(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, pt_pool *pool,
+                            numbers *n, pt_conv_weights *out)
+{
+    float *mean = NULL;
+    row_job job = {.n = n, .to = out};
+    pt_status status;
+    PT_TRY_OUT(allocate_bytes(op, n, out));
+    out->bias = pt_alloc_aligned(n->outputs, sizeof *out->bias);
+    job.scratch =
+        pt_alloc_aligned((size_t)pt_pool_threads(pool) * 2, n->taps * n->channels * sizeof *job.scratch);
+    if (!out->bias || !job.scratch) {
+        status = PT_NOMEM(op->name);
+        goto out;
+    }
+    PT_TRY_OUT(find_means(ir, op, model, n, &mean));
+    job.mean = mean;
+    job.depthwise = is_depthwise(op, n);
+    PT_TRY_OUT(load_part(op, op->name, &job, model, pool));
+    if (job.first < n->outputs) {
+        PT_TRY_OUT(load_part(op, op->with, &job, model, pool));
+    }
+out:
+    pt_free(mean);
+    pt_free(job.scratch);
+    return status;
+}
+
+static pt_status lower_bytes(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, pt_pool *pool,
+                             pt_conv_spec *spec, pt_conv_weights *out)
+{
+    numbers n = {0};
+    PT_TRY(count_rows(ir, op, model, &n));
+    *spec = describe(ir, op, &n);
+    return load_bytes(ir, op, model, pool, &n, out);
+}
+
+pt_status pt_lower_weights(const pt_ir *ir, const pt_ir_op *op, const pt_model *model, pt_pool *pool,
+                           pt_conv_spec *spec, pt_conv_weights *out)
 {
     numbers n = {0};
     pt_conv_weights weights = {0};
     pt_status status;
+    if (op->numeric == PT_INT8 && op->kind != PT_OP_DECONV && !reads_image(ir, op)) {
+        PT_TRY_OUT(lower_bytes(ir, op, model, pool, spec, &weights));
+        *out = weights;
+        return status;
+    }
     PT_TRY_OUT(op->kind == PT_OP_DECONV ? load_deconv(op, model, &n) : load_rows(ir, op, model, &n));
     pt_model_release_pages(model); /* before more is allocated: fc6 may be 50 MB as floats */
     *spec = describe(ir, op, &n);

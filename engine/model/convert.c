@@ -1,5 +1,6 @@
 #include "engine/model/internal.h"
 
+#include <endian.h>
 #include <string.h>
 
 static float float_of_bits(uint32_t bits)
@@ -9,32 +10,40 @@ static float float_of_bits(uint32_t bits)
     return value;
 }
 
-/* IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits; every value is exact in binary32. */
-static float float_of_half(uint16_t half)
+static uint32_t bits_of_float(float value)
 {
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    uint32_t exponent = half >> 10 & 31u;
-    uint32_t fraction = half & 0x3ffu;
-    if (exponent == 0) {
-        /* Zero and subnormals: fraction * 2^-24, exact as a product of a small integer and a power of two. */
-        float magnitude = (float)fraction * 0x1p-24f;
-        return sign ? -magnitude : magnitude;
-    }
-    if (exponent == 31) {
-        return float_of_bits(sign | 0x7f800000u | fraction << 13);
-    }
-    return float_of_bits(sign | (exponent + (127 - 15)) << 23 | fraction << 13);
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
 }
 
-/* The file's numbers are little-endian at any alignment, hence bytes. */
+/* IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits; every value is exact in binary32.
+ * Masks instead of branches, for vectors. Zero and subnormals are fraction * 2^-24: the fraction below a
+ * leading 1 of 2^-14, less that 1. */
+static float float_of_half(uint32_t half)
+{
+    const uint32_t one = 1u << 23; /* of the exponent */
+    uint32_t sign = (half & 0x8000u) << 16, magnitude = (half & 0x7fffu) << 13;
+    uint32_t small = bits_of_float(float_of_bits(magnitude + (127 - 14) * one) - 0x1p-14f);
+    uint32_t normal = magnitude + (127 - 15) * one;
+    uint32_t is_small = 0u - (magnitude < one);
+    uint32_t is_special = 0u - (magnitude >= 31 * one); /* infinities and NaNs */
+    return float_of_bits((small & is_small) | (normal & ~is_small) | (0x7f800000u & is_special) | sign);
+}
+
+/* The file's numbers are little-endian at any alignment. */
 static uint32_t load16(const uint8_t *p)
 {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+    uint16_t bits;
+    memcpy(&bits, p, sizeof bits);
+    return le16toh(bits);
 }
 
 static uint32_t load32(const uint8_t *p)
 {
-    return load16(p) | load16(p + 2) << 16;
+    uint32_t bits;
+    memcpy(&bits, p, sizeof bits);
+    return le32toh(bits);
 }
 
 void pt_tensor_to_float(const pt_tensor *tensor, float *out)
@@ -48,7 +57,7 @@ void pt_tensor_to_float(const pt_tensor *tensor, float *out)
         break;
     case PT_DTYPE_F16:
         for (size_t i = 0; i < tensor->count; i++) {
-            out[i] = float_of_half((uint16_t)load16(p + 2 * i));
+            out[i] = float_of_half(load16(p + 2 * i));
         }
         break;
     case PT_DTYPE_BF16:

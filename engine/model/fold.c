@@ -59,18 +59,6 @@ static pt_status load_norm(const pt_model *model, const char *bn, size_t out, do
     return status;
 }
 
-/* The only rounding to FP32 is that of the folded numbers. */
-static void fold_norm(const double *numbers, size_t out, size_t row, float *w, float *b)
-{
-    for (size_t o = 0; o < out; o++) {
-        double factor = numbers[o], bias = numbers[out + o], mean = numbers[2 * out + o];
-        for (size_t i = 0; i < row; i++) {
-            w[o * row + i] = (float)((double)w[o * row + i] * factor);
-        }
-        b[o] = (float)(((double)b[o] - mean) * factor + bias);
-    }
-}
-
 static bool all_finite(const float *values, size_t count)
 {
     bool finite = true;
@@ -80,46 +68,98 @@ static bool all_finite(const float *values, size_t count)
     return finite;
 }
 
-/* Part by part, so that a large tensor never lies in memory as stored and as floats at once. */
-static void to_floats(const pt_model *model, const pt_tensor *tensor, float *out)
+static pt_status too_large(const char *conv)
 {
-    enum { PART = 1 << 20 };
-    size_t size = tensor->dtype == PT_DTYPE_F32 ? 4 : 2;
-    for (size_t at = 0; at < tensor->count; at += PART) {
-        pt_tensor part = *tensor;
-        part.data = (const char *)tensor->data + at * size;
-        part.count = tensor->count - at < PART ? tensor->count - at : PART;
-        pt_tensor_to_float(&part, out + at);
-        pt_model_release_pages(model);
-    }
+    return bad_tensor(conv, "weight", "exceeds FP32 once its batch norm is folded in");
 }
 
-pt_status pt_model_load_conv(const pt_model *model, const char *conv, const char *bn, float *w, float *b)
+/* The only rounding to FP32 is that of the folded numbers. */
+static pt_status fold_bias(const pt_model *model, const char *conv, const char *bn, size_t out, float *b,
+                           double **numbers)
+{
+    if (!bn || !find_part(model, bn, "weight")) {
+        return pt_ok();
+    }
+    PT_TRY(load_norm(model, bn, out, numbers));
+    for (size_t o = 0; o < out; o++) {
+        double factor = (*numbers)[o], bias = (*numbers)[out + o], mean = (*numbers)[2 * out + o];
+        b[o] = (float)(((double)b[o] - mean) * factor + bias);
+    }
+    if (!all_finite(b, out)) {
+        pt_free(*numbers);
+        *numbers = NULL;
+        return too_large(conv);
+    }
+    return pt_ok();
+}
+
+pt_status pt_stored_conv_open(const pt_model *model, const char *conv, const char *bn, float *b,
+                              pt_stored_conv *out)
 {
     const pt_tensor *weight = find_part(model, conv, "weight");
     if (!weight) {
         return bad_tensor(conv, "weight", "is missing");
     }
-    size_t out = (size_t)weight->shape[0];
-    to_floats(model, weight, w);
-    memset(b, 0, out * sizeof *b);
+    size_t outputs = (size_t)weight->shape[0];
+    double *numbers = NULL;
+    memset(b, 0, outputs * sizeof *b);
     const pt_tensor *bias = find_part(model, conv, "bias");
     if (bias) {
-        if (bias->count != out) {
+        if (bias->count != outputs) {
             return bad_tensor(conv, "bias", "has another length than its convolution has outputs");
         }
         pt_tensor_to_float(bias, b);
     }
-    if (!bn || !find_part(model, bn, "weight")) {
+    PT_TRY(fold_bias(model, conv, bn, outputs, b, &numbers));
+    *out = (pt_stored_conv){.name = conv,
+                            .weight = weight,
+                            .numbers = numbers,
+                            .outputs = outputs,
+                            .row = weight->count / outputs};
+    return pt_ok();
+}
+
+pt_status pt_stored_conv_load(const pt_stored_conv *rows, size_t o, float *w)
+{
+    pt_tensor part = *rows->weight;
+    size_t size = part.dtype == PT_DTYPE_F32 ? 4 : 2;
+    part.data = (const char *)part.data + o * rows->row * size;
+    part.count = rows->row;
+    pt_tensor_to_float(&part, w);
+    if (!rows->numbers) {
         return pt_ok();
     }
-    double *numbers;
-    PT_TRY(load_norm(model, bn, out, &numbers));
-    fold_norm(numbers, out, weight->count / out, w, b);
-    pt_free(numbers);
-    return all_finite(w, weight->count) && all_finite(b, out)
-               ? pt_ok()
-               : bad_tensor(conv, "weight", "exceeds FP32 once its batch norm is folded in");
+    double factor = rows->numbers[o];
+    for (size_t i = 0; i < rows->row; i++) {
+        w[i] = (float)((double)w[i] * factor);
+    }
+    return all_finite(w, rows->row) ? pt_ok() : too_large(rows->name);
+}
+
+void pt_stored_conv_close(pt_stored_conv *rows)
+{
+    pt_free(rows->numbers);
+    *rows = (pt_stored_conv){.numbers = NULL};
+}
+
+/* The file's pages are given back now and then, so that a large tensor never lies in memory as stored and as
+ * floats at once. */
+pt_status pt_model_load_conv(const pt_model *model, const char *conv, const char *bn, float *w, float *b)
+{
+    enum { KEEP = 1 << 20 }; /* numbers */
+    pt_stored_conv rows;
+    PT_TRY(pt_stored_conv_open(model, conv, bn, b, &rows));
+    pt_status status = pt_ok();
+    for (size_t o = 0, kept = 0; o < rows.outputs && status.code == PT_OK; o++) {
+        status = pt_stored_conv_load(&rows, o, w + o * rows.row);
+        kept += rows.row;
+        if (kept >= KEEP) {
+            pt_model_release_pages(model);
+            kept = 0;
+        }
+    }
+    pt_stored_conv_close(&rows);
+    return status;
 }
 
 pt_status pt_model_load_norm(const pt_model *model, const char *bn, size_t channels, float *scale,

@@ -106,6 +106,18 @@ void pt_tensor_to_float(const pt_tensor *tensor, float *out);
  * groups, kh, kw), `conv`.bias if present, and the batch norm `bn`.{weight, bias, running_mean, running_var}
  * if present (bn NULL: none). w holds out*in/groups*kh*kw floats, b out floats. */
 pt_status pt_model_load_conv(const pt_model *model, const char *conv, const char *bn, float *w, float *b);
+/* The same output by output, for who does not need all at once: open fills b, load one row of w (in / groups
+ * * kh * kw floats), by any thread. */
+typedef struct pt_stored_conv {
+    const char *name;        /* borrowed */
+    const pt_tensor *weight; /* the model's */
+    double *numbers;         /* owned: what the batch norm makes of the rows; NULL: nothing */
+    size_t outputs, row;
+} pt_stored_conv;
+pt_status pt_stored_conv_open(const pt_model *model, const char *conv, const char *bn, float *b,
+                              pt_stored_conv *out);
+pt_status pt_stored_conv_load(const pt_stored_conv *rows, size_t o, float *w);
+void pt_stored_conv_close(pt_stored_conv *rows);
 /* A batch norm that stays an operator of its own: y = x * scale + shift, `channels` numbers each. */
 pt_status pt_model_load_norm(const pt_model *model, const char *bn, size_t channels, float *scale,
                              float *shift);

@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 static const double smallest_range = 1e-6;
 
@@ -16,21 +17,43 @@ pt_quant pt_quant_of_range(float low, float high)
     return (pt_quant){.scale = (float)scale, .zero = zero > 255 ? 255 : zero};
 }
 
+/* Of |x| < 2^22, to the nearest, ties to even, as rintf, but for vectors of any instruction set: the sum has
+ * no bits left behind the point. */
+static float nearest(float x)
+{
+    const float shift = 0x1.8p23f;
+    return (x + shift) - shift;
+}
+
+/* As integers, which vectors compare at any instruction set, magnitudes are in the same order. */
+static float largest_magnitude(const float *values, size_t count)
+{
+    int32_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bits &= INT32_MAX;
+        most = bits > most ? bits : most;
+    }
+    float magnitude;
+    memcpy(&magnitude, &most, sizeof magnitude);
+    return magnitude;
+}
+
 void pt_quantise_weights(const float *w, int out, size_t per_out, int8_t *q, float *scale)
 {
     for (int o = 0; o < out; o++) {
         const float *row = w + (size_t)o * per_out;
         int8_t *to = q + (size_t)o * per_out;
-        float most = 0;
-        for (size_t i = 0; i < per_out; i++) {
-            float magnitude = fabsf(row[i]);
-            most = magnitude > most ? magnitude : most;
+        float step = largest_magnitude(row, per_out) / 127;
+        if (step < FLT_MIN) { /* a subnormal step would make a division overflow */
+            scale[o] = 1;
+            memset(to, 0, per_out);
+            continue;
         }
-        float step = most / 127;
-        bool nothing = step < FLT_MIN; /* a subnormal step would make a division overflow */
-        scale[o] = nothing ? 1 : step;
+        scale[o] = step;
         for (size_t i = 0; i < per_out; i++) {
-            float level = nothing ? 0 : rintf(row[i] / step);
+            int32_t level = (int32_t)nearest(row[i] / step);
             to[i] = (int8_t)(level > 127 ? 127 : level < -127 ? -127 : level);
         }
     }

@@ -14,11 +14,13 @@ pt_u8_finish pt_u8_finish_of(const pt_conv_spec *spec, const pt_conv_weights *we
         (size_t)(spec->in_channels / spec->groups) * (size_t)spec->kernel_h * (size_t)spec->kernel_w;
     float largest = 0;
     for (int o = 0; o < spec->out_channels; o++) {
-        float sum = 0;
+        const int8_t *row = weights->s8 + (size_t)o * each;
+        int32_t sum = 0; /* of at most PT_U8_MAX_TAPS * 16,384 bytes */
         for (size_t i = 0; i < each; i++) {
-            sum += fabsf((float)weights->s8[(size_t)o * each + i]);
+            sum += row[i] < 0 ? -row[i] : row[i];
         }
-        largest = fmaxf(largest, 255 * sum * spec->in.scale * weights->scale[o] + fabsf(weights->bias[o]));
+        largest =
+            fmaxf(largest, 255 * (float)sum * spec->in.scale * weights->scale[o] + fabsf(weights->bias[o]));
     }
     pt_u8_finish finish = {
         .out_elem = spec->out_elem,
@@ -144,17 +146,20 @@ static int32_t pack_channel(const pt_u8_dense *dense, const pt_u8_block *block, 
     int8_t *bytes = (int8_t *)dense->weights + block->weights;
     int16_t *words = (int16_t *)bytes;
     int32_t sum = 0;
+    for (int i = 0; i < length * dense->run_count; i++) {
+        sum += from[i];
+    }
     for (int r = 0; r < dense->run_count; r++) {
-        for (int k = 0; k < length; k++) {
-            size_t step = (size_t)r * (size_t)dense->run_steps + (size_t)k / group;
-            size_t to = (step * lanes + (size_t)at) * group + (size_t)k % group;
-            int8_t w = from[(size_t)r * (size_t)length + (size_t)k];
-            if (kernels->wide) {
-                words[to] = w;
-            } else {
-                bytes[to] = w;
+        size_t to = ((size_t)r * (size_t)dense->run_steps * lanes + (size_t)at) * group;
+        for (int left = length; left > 0; left -= kernels->group, to += lanes * group) {
+            int here = left < kernels->group ? left : kernels->group;
+            for (int k = 0; k < here; k++) {
+                if (kernels->wide) {
+                    words[to + (size_t)k] = *from++;
+                } else {
+                    bytes[to + (size_t)k] = *from++;
+                }
             }
-            sum += w;
         }
     }
     return sum;

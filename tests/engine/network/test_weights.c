@@ -1,4 +1,5 @@
 /* The numbers that lowering hands to the backend, against the file's. */
+#include "engine/backend/pool.h"
 #include "engine/graph/lower.h"
 #include "engine/graph/passes.h"
 #include "engine/quant/quantise.h"
@@ -26,6 +27,21 @@ static float *stored(const small_model *m, const char *name, size_t *count)
     return values;
 }
 
+static pt_pool *pool;
+
+static int open_pool(void **state)
+{
+    (void)state;
+    return pt_pool_new(3, &pool).code == PT_OK ? 0 : -1;
+}
+
+static int close_pool(void **state)
+{
+    (void)state;
+    pt_pool_free(&pool);
+    return 0;
+}
+
 typedef struct lowered {
     pt_ir ir;
     pt_conv_spec spec;
@@ -36,7 +52,7 @@ static lowered lower(const small_model *m, const char *value, const char *withou
 {
     lowered l = {.ir = small_network(m, without)};
     assert_int_equal(pt_ir_infer_shapes(&l.ir, 64, 64, 1, 1).code, PT_OK);
-    pt_status status = pt_lower_weights(&l.ir, small_find(&l.ir, value), m->model, &l.spec, &l.weights);
+    pt_status status = pt_lower_weights(&l.ir, small_find(&l.ir, value), m->model, pool, &l.spec, &l.weights);
     if (status.code != PT_OK) {
         fail_msg("%s", status.message);
     }
@@ -199,8 +215,8 @@ static lowered lower_bytes(const small_model *m, const char *value)
     assert_int_equal(pt_ir_assign_precision(&l.ir, &precision, pt_model_calibration(m->model), true).code,
                      PT_OK);
     assert_int_equal(pt_ir_infer_shapes(&l.ir, 128, 128, 1, 1).code, PT_OK);
-    assert_int_equal(pt_lower_weights(&l.ir, small_find(&l.ir, value), m->model, &l.spec, &l.weights).code,
-                     PT_OK);
+    assert_int_equal(
+        pt_lower_weights(&l.ir, small_find(&l.ir, value), m->model, pool, &l.spec, &l.weights).code, PT_OK);
     assert_true(l.weights.s8 && l.weights.scale && !l.weights.f32);
     return l;
 }
@@ -334,7 +350,8 @@ static void test_failures(void **state)
             int n = 0;
             for (pt_status status = {.code = PT_E_NOMEM}; status.code != PT_OK; n++) {
                 pt_alloc_fail_after(n);
-                status = pt_lower_weights(&l.ir, small_find(&l.ir, values[i]), m.model, &l.spec, &l.weights);
+                status =
+                    pt_lower_weights(&l.ir, small_find(&l.ir, values[i]), m.model, pool, &l.spec, &l.weights);
                 pt_alloc_fail_after(-1);
                 assert_true(status.code == PT_OK || (status.code == PT_E_NOMEM && !l.weights.bias));
             }
@@ -346,7 +363,7 @@ static void test_failures(void **state)
     pt_ir_op *op = small_find(&l.ir, "rpn.head");
     strcpy(op->with, "rpn.head.abacus");
     pt_conv_weights none = {0};
-    pt_status status = pt_lower_weights(&l.ir, op, m.model, &l.spec, &none);
+    pt_status status = pt_lower_weights(&l.ir, op, m.model, pool, &l.spec, &none);
     assert_int_equal(status.code, PT_E_INPUT);
     assert_non_null(strstr(status.message, "rpn.head.abacus.weight"));
     forget(&l);
@@ -364,5 +381,5 @@ int main(void)
         cmocka_unit_test(test_image_bytes),
         cmocka_unit_test(test_failures),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_pool, close_pool);
 }
