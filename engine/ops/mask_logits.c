@@ -6,6 +6,7 @@
 enum {
     BLOCK = 4096, /* values per task of the sigmoid */
     RUN = 64,     /* cells whose products are kept before they are spread */
+    SUBS = 4,     /* pixels of a cell, one behind the other */
 };
 
 typedef struct logits_job {
@@ -16,19 +17,19 @@ typedef struct logits_job {
     float *logits;
 } logits_job;
 
-/* sums of `count` cells from `cell` on, for one sub-position. */
-static void dot_cells(const logits_job *job, size_t cell, size_t count, size_t sub, const float *weights,
-                      float *sums)
+/* sums of the pixels of `count` cells from `cell` on: a cell's pixels are pixels of a quarter of its
+ * channels, so that all of them lie in one row. */
+static void dot_cells(const logits_job *job, size_t cell, size_t count, const float *weights, float *sums)
 {
     const pt_map *map = job->expanded;
-    size_t stride = (size_t)map->c, channels = stride / 4;
-    size_t at = cell * stride + sub * channels;
+    size_t channels = (size_t)map->c / SUBS, at = cell * (size_t)map->c, pixels = count * SUBS;
     if (map->elem == PT_F32) {
-        job->kernels->dot_f32(pt_map_f32(map) + at, count, stride, weights, (int)channels, sums);
+        job->kernels->dot_f32(pt_map_f32(map) + at, pixels, channels, weights, (int)channels, sums);
         return;
     }
-    job->kernels->dot_u8(pt_map_u8(map) + at, count, stride, map->quant.zero, weights, (int)channels, sums);
-    for (size_t i = 0; i < count; i++) {
+    job->kernels->dot_u8(pt_map_u8(map) + at, pixels, channels, map->quant.zero, weights, (int)channels,
+                         sums);
+    for (size_t i = 0; i < pixels; i++) {
         sums[i] *= map->quant.scale;
     }
 }
@@ -38,18 +39,19 @@ static void logits_of_row(void *context, size_t task, int worker)
 {
     (void)worker;
     const logits_job *job = context;
-    size_t side = (size_t)job->expanded->w, channels = (size_t)job->expanded->c / 4;
+    size_t side = (size_t)job->expanded->w, channels = (size_t)job->expanded->c / SUBS;
     size_t class_id = (size_t)job->class_ids[task / side];
     const float *weights = job->weights + class_id * channels;
-    float sums[RUN], bias = job->bias[class_id];
+    float sums[SUBS * RUN], bias = job->bias[class_id];
     for (size_t x = 0; x < side; x += RUN) {
         size_t count = side - x < RUN ? side - x : RUN;
-        for (size_t sub = 0; sub < 4; sub++) {
-            dot_cells(job, task * side + x, count, sub, weights, sums);
-            float *out = job->logits + (2 * task + sub / 2) * 2 * side + 2 * x + sub % 2;
-            for (size_t i = 0; i < count; i++) {
-                out[2 * i] = sums[i] + bias;
-            }
+        dot_cells(job, task * side + x, count, weights, sums);
+        float *out = job->logits + task * SUBS * side + 2 * x;
+        for (size_t i = 0; i < count; i++) {
+            out[2 * i] = sums[SUBS * i] + bias;
+            out[2 * i + 1] = sums[SUBS * i + 1] + bias;
+            out[2 * (side + i)] = sums[SUBS * i + 2] + bias;
+            out[2 * (side + i) + 1] = sums[SUBS * i + 3] + bias;
         }
     }
 }
