@@ -88,6 +88,7 @@ struct pt_control {
     size_t stalled; /* members that are */
     double began, now, idle_since, published;
     bool news;                   /* since the last snapshot */
+    bool mixed;                  /* workers' backends, and that was said */
     int draining;                /* 0, 1: lets workers finish, 2: now */
     bool held, drained;          /* told to the scheduler; told by it */
     pt_control_snapshot numbers; /* kept up while it runs; workers and parts' figures only when published */

@@ -22,6 +22,20 @@ static void describe(pt_member *m, const pt_hello *h)
     m->wants_pixels = h->wants_pixels;
 }
 
+/* Once: whoever wants the same bytes from every run can choose one backend for all. */
+static void warn_about_backends(pt_control *c, const pt_member *m)
+{
+    const pt_member *other = c->mixed ? NULL : pt_roster_differs(&c->roster, m);
+    if (other) {
+        c->mixed = true;
+        PT_WARN(
+            "workers compute with backends whose floats differ, so the output depends in its last digits on "
+            "who had which tile; --backend native avoids that",
+            PT_S("worker", m->name), PT_S("backend", m->backend), PT_S("other", other->name),
+            PT_S("its_backend", other->backend));
+    }
+}
+
 pt_status pt_control_welcome(pt_control *c, pt_peer peer, const pt_hello *h)
 {
     pt_member *m = pt_roster_instance(&c->roster, h->instance);
@@ -44,6 +58,7 @@ pt_status pt_control_welcome(pt_control *c, pt_peer peer, const pt_hello *h)
     c->numbers.joined_workers++;
     PT_INFO("a worker joined", PT_S("worker", m->name), PT_S("backend", m->backend),
             PT_I("threads", m->threads), PT_I("workers", c->roster.count));
+    warn_about_backends(c, m);
     return pt_ok();
 }
 

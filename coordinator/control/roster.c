@@ -163,3 +163,21 @@ pt_member *pt_roster_slot(const pt_roster *r, uint64_t slot, const uint8_t *inst
     }
     return NULL;
 }
+
+static bool is_native(const char *backend)
+{
+    static const char native[] = "native";
+    return strncmp(backend, native, sizeof native - 1) == 0;
+}
+
+const pt_member *pt_roster_differs(const pt_roster *r, const pt_member *member)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        const pt_member *m = r->members[i];
+        bool native = is_native(m->backend) && is_native(member->backend);
+        if (!native && strcmp(m->backend, member->backend) != 0) {
+            return m;
+        }
+    }
+    return NULL;
+}

@@ -59,5 +59,8 @@ pt_member *pt_roster_worker(const pt_roster *roster, pt_worker worker);
 pt_member *pt_roster_instance(const pt_roster *roster, const uint8_t *instance);
 /* Another life of the same slot (not 0) than `instance`. Looks at all: for the arrival of a worker. */
 pt_member *pt_roster_slot(const pt_roster *roster, uint64_t slot, const uint8_t *instance);
+/* One whose backend may compute other floats than the member's: `native` gives the same bits on every CPU,
+ * any other only where the whole text is the same. Looks at all, as above. */
+const pt_member *pt_roster_differs(const pt_roster *roster, const pt_member *member);
 
 #endif

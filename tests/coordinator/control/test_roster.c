@@ -113,11 +113,37 @@ static void test_out_of_memory(void **state)
     pt_roster_fini(&r);
 }
 
+static void test_backends_that_differ(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool differ;
+    } cases[] = {{"native (vnni)", "native (avx2)", false},
+                 {"", "", false},
+                 {"portable (OpenBLAS 0.3.21 Haswell)", "portable (OpenBLAS 0.3.21 Haswell)", false},
+                 {"portable (OpenBLAS 0.3.21 Haswell)", "portable (OpenBLAS 0.3.21 SkylakeX)", true},
+                 {"native (vnni)", "portable (OpenBLAS 0.3.21 Nehalem)", true},
+                 {"onednn (2.6)", "native (avx2)", true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pt_roster r = {0};
+        pt_member *a = add(&r, 1);
+        strcpy(a->backend, cases[i].a);
+        assert_null(pt_roster_differs(&r, a));
+        pt_member *b = add(&r, 2);
+        strcpy(b->backend, cases[i].b);
+        assert_ptr_equal(pt_roster_differs(&r, b), cases[i].differ ? a : NULL);
+        assert_ptr_equal(pt_roster_differs(&r, a), cases[i].differ ? b : NULL);
+        pt_roster_fini(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_members_are_found),
         cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_backends_that_differ),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
