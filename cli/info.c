@@ -55,6 +55,13 @@ static bool looks_like_model(const char *path)
     return named || (n == sizeof head && head[8] == '{' && head[6] == 0 && head[7] == 0);
 }
 
+/* File names may be no UTF-8: then null. */
+static json_t *name_json(const char *name)
+{
+    json_t *text = json_string(name);
+    return text ? text : json_null();
+}
+
 static json_t *model_json(const char *path, const pt_model_summary *m)
 {
     json_t *classes = json_array();
@@ -62,16 +69,16 @@ static json_t *model_json(const char *path, const pt_model_summary *m)
         json_array_append_new(classes, json_string(m->class_names[i]));
     }
     return json_pack(
-        "{s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:i,s:i,s:i,s:i,s:[f,f,f],s:[f,f,f],s:f,s:f,s:f,s:f,s:i,s:i,s:i,s:"
+        "{s:s,s:o,s:o,s:s,s:s,s:I,s:o,s:i,s:i,s:i,s:i,s:[f,f,f],s:[f,f,f],s:f,s:f,s:f,s:f,s:i,s:i,s:i,s:"
         "f,s:s?,s:i,s:s,s:s}",
-        "kind", "model", "path", path, "name", m->name, "architecture", m->architecture, "dtype", m->dtype,
-        "parameters", (json_int_t)m->parameters, "classes", classes, "fpn_channels", m->fpn_channels,
-        "levels", m->level_count, "stride", m->stride, "mask_size", m->mask_size, "mean", m->mean[0],
-        m->mean[1], m->mean[2], "std", m->std[0], m->std[1], m->std[2], "gsd", m->gsd, "score_threshold",
-        m->score_threshold, "nms_threshold", m->nms_threshold, "export_score", m->export_score,
-        "max_detections", m->max_detections, "rpn_pre_nms", m->rpn_pre_nms, "rpn_post_nms", m->rpn_post_nms,
-        "rpn_nms_threshold", m->rpn_nms_threshold, "calibration", m->calibration, "calibration_tiles",
-        m->calibration_tiles, "precision", m->precision, "sha256", m->sha256);
+        "kind", "model", "path", name_json(path), "name", name_json(m->name), "architecture", m->architecture,
+        "dtype", m->dtype, "parameters", (json_int_t)m->parameters, "classes", classes, "fpn_channels",
+        m->fpn_channels, "levels", m->level_count, "stride", m->stride, "mask_size", m->mask_size, "mean",
+        m->mean[0], m->mean[1], m->mean[2], "std", m->std[0], m->std[1], m->std[2], "gsd", m->gsd,
+        "score_threshold", m->score_threshold, "nms_threshold", m->nms_threshold, "export_score",
+        m->export_score, "max_detections", m->max_detections, "rpn_pre_nms", m->rpn_pre_nms, "rpn_post_nms",
+        m->rpn_post_nms, "rpn_nms_threshold", m->rpn_nms_threshold, "calibration", m->calibration,
+        "calibration_tiles", m->calibration_tiles, "precision", m->precision, "sha256", m->sha256);
 }
 
 static void print_model(const pt_model_summary *m)
@@ -151,8 +158,8 @@ static pt_status tell_model(const char *path, const info_options *o)
 static json_t *scene_json(const pt_scene_info *i, const char *crs)
 {
     return json_pack(
-        "{s:s,s:s,s:s,s:s,s:s,s:[I,I],s:i,s:[i,i,i],s:[f,f],s:b,s:[f,f,f],s:[f,f,f],s:[f,f,f,f,f,f]}", "kind",
-        "scene", "path", i->path, "driver", i->driver, "type", i->type, "crs", crs, "size",
+        "{s:s,s:o,s:s,s:s,s:s,s:[I,I],s:i,s:[i,i,i],s:[f,f],s:b,s:[f,f,f],s:[f,f,f],s:[f,f,f,f,f,f]}", "kind",
+        "scene", "path", name_json(i->path), "driver", i->driver, "type", i->type, "crs", crs, "size",
         (json_int_t)i->native_width, (json_int_t)i->native_height, "band_count", i->band_count, "bands",
         i->bands[0], i->bands[1], i->bands[2], "gsd", i->native_gsd_x, i->native_gsd_y, "has_mask",
         i->has_mask, "range_lo", i->range_lo[0], i->range_lo[1], i->range_lo[2], "range_hi", i->range_hi[0],

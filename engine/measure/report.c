@@ -45,12 +45,13 @@ static json_t *layers_json(const pt_measurement *r)
 static int set_run(json_t *root, const pt_measurement *r)
 {
     const pt_model_summary *model = pt_engine_model(r->engine);
+    json_t *name = json_string(model->name); /* a file's name may be no UTF-8: then null */
     return json_object_update_new(
-        root, json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:I,s:f}", "model", model->name, "architecture",
-                        model->architecture, "backend", pt_engine_backend(r->engine), "precision",
-                        pt_engine_precision(r->engine), "threads", pt_engine_threads(r->engine), "streams",
-                        pt_engine_streams(r->engine), "batch", r->batch, "width", r->width, "height",
-                        r->height, "tiles", (json_int_t)r->tiles, "detections", r->detections));
+        root, json_pack("{s:o,s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:I,s:f}", "model", name ? name : json_null(),
+                        "architecture", model->architecture, "backend", pt_engine_backend(r->engine),
+                        "precision", pt_engine_precision(r->engine), "threads", pt_engine_threads(r->engine),
+                        "streams", pt_engine_streams(r->engine), "batch", r->batch, "width", r->width,
+                        "height", r->height, "tiles", (json_int_t)r->tiles, "detections", r->detections));
 }
 
 static int set_speed(json_t *root, const pt_measurement *r)

@@ -133,6 +133,18 @@ class Model(Case):
         self.assertEqual((told["kind"], told["crs"], told["size"]), ("scene", "EPSG:3857", [1300, 1000]))
         self.assertIn("EPSG:3857", self.pantile("info", self.scene).stdout)
 
+    def test_a_name_that_is_no_text(self):
+        """JSON has no place for it: null, and all else as always."""
+        with open(BUILDINGS, "rb") as file:
+            data = file.read()
+        model = os.fsdecode(os.fsencode(self.path()) + b"/m\xff.safetensors")
+        with open(model, "wb") as file:  # its own name is the last that is left
+            file.write(data.replace(b'\\"name\\"', b'\\"nome\\"'))
+        told = json.loads(self.pantile("info", model, "--json").stdout)
+        self.assertEqual((told["path"], told["name"], told["architecture"]), (None, None, "mobilenet_v2_fpn"))
+        told = json.loads(self.pantile("bench", "-m", model, "--size", 64, "--rounds", 1, "--json").stdout)
+        self.assertEqual((told["model"], told["architecture"]), (None, "mobilenet_v2_fpn"))
+
     def test_info_graph(self):
         plain = write_uncalibrated(self.path("plain.safetensors"))
         told = json.loads(self.pantile("info", plain, "--graph", "--json").stdout)
