@@ -6,6 +6,7 @@
 #include "cli/paths.h"
 #include "engine/measure/measure.h"
 #include "tiling/scene/scene.h"
+#include "worker/detect/detector.h"
 
 #include <string.h>
 
@@ -38,10 +39,7 @@ static pt_status read_raster(const char *path, int64_t size, pt_image *out)
     PT_TRY_OUT(choose_area(pt_scene_describe(scene), size, &area));
     PT_TRY_OUT(pt_scene_reader_open(scene, &reader));
     PT_TRY_OUT(pt_scene_reader_read(reader, area, &window));
-    *out = (pt_image){.rgb = window.rgb,
-                      .width = (int)window.rect.w,
-                      .height = (int)window.rect.h,
-                      .row_stride = (ptrdiff_t)window.rect.w * 3};
+    *out = pt_detector_image(&window);
     window.rgb = NULL; /* the image has it */
 out:
     pt_window_fini(&window);

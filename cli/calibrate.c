@@ -3,9 +3,11 @@
 
 #include "cli/help.h"
 #include "cli/outfile.h"
+#include "cli/output_rows.h"
 #include "cli/sample.h"
 #include "cli/stop.h"
 #include "engine/calibrate/calibrate.h"
+#include "worker/detect/detector.h"
 
 #include <string.h>
 
@@ -28,14 +30,7 @@ static const pt_option calibrate_table[] = {
      .help = "tiles to look at, spread evenly over the scenes; all of them when there are fewer [100]"},
     {.name = "method", .value = "NAME", .kind = PT_OPTION_TEXT, .offset = AT(method), .words = PT_SAMPLE_METHODS,
      .strict = true, .help = "how ranges are chosen from what was seen [mse]"},
-    {.name = "overwrite", .kind = PT_OPTION_FLAG, .offset = AT(overwrite), .help = "replace an output that exists"},
-    {.name = "quiet", .letter = 'q', .kind = PT_OPTION_FLAG, .offset = AT(console.quiet),
-     .help = "warnings and errors alone"},
-    {.name = "log", .value = "FORMAT", .kind = PT_OPTION_TEXT, .offset = AT(console.log), .words = "text json",
-     .strict = true, .help = "text, or json: one JSON object a line on standard error [text]"},
-    {.name = "verbose", .letter = 'v', .kind = PT_OPTION_COUNT, .offset = AT(console.verbose),
-     .help = "say more; twice: everything"},
-    {.name = "help", .letter = 'h', .kind = PT_OPTION_FLAG, .offset = AT(help), .help = "print the help and leave"},
+    PT_OUTPUT_ROWS(calibrate_options),
 };
 /* clang-format on */
 
@@ -48,17 +43,13 @@ typedef struct calibrate_run {
 static pt_status take_tile(void *user, const pt_sample *sample)
 {
     calibrate_run *self = user;
-    const pt_window *window = sample->window;
-    pt_image image = {.rgb = window->rgb,
-                      .width = (int)window->rect.w,
-                      .height = (int)window->rect.h,
-                      .row_stride = (ptrdiff_t)window->rect.w * 3};
+    pt_image image = pt_detector_image(sample->window);
     PT_TRY(pt_calibrator_add(self->calibrator, &image));
     self->progress.done = sample->index + 1;
     self->progress.total = sample->wanted;
     self->progress.objects = pt_calibrator_objects(self->calibrator);
     self->progress.seconds = pt_console_clock() - self->start;
-    self->progress.pixels += (double)pt_rect_area(window->rect);
+    self->progress.pixels += (double)pt_rect_area(sample->window->rect);
     pt_console_progress(&self->progress);
     return pt_ok();
 }
@@ -93,9 +84,7 @@ out:
 
 static pt_status work(const calibrate_options *o, const pt_texts *arguments)
 {
-    if (arguments->count > 0) {
-        return pt_error(PT_E_USAGE, "%s: what is this? scenes are named by --scene", arguments->items[0]);
-    }
+    PT_TRY(pt_sample_no_arguments(arguments));
     if (!o->output) {
         return pt_error(PT_E_USAGE, "no output named; add -o FILE.safetensors");
     }

@@ -5,10 +5,12 @@
 #include "cli/console.h"
 #include "cli/help.h"
 #include "cli/outfile.h"
+#include "cli/output_rows.h"
 #include "cli/paths.h"
 #include "cli/stop.h"
 #include "engine/engine.h"
 #include "tiling/scene/scene.h"
+#include "worker/detect/detector.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -39,14 +41,7 @@ static const pt_option detect_table[] = {
      .help = "what computes the network's layers (docs/engine.md) [auto: the fastest here]"},
     {.name = "driver", .value = "NAME", .kind = PT_OPTION_TEXTS, .offset = AT(drivers), .words = "",
      .help = "allow one more GDAL driver (GTiff, COG, VRT, JP2OpenJPEG, PNG, JPEG are); repeatable"},
-    {.name = "overwrite", .kind = PT_OPTION_FLAG, .offset = AT(overwrite), .help = "replace an output that exists"},
-    {.name = "quiet", .letter = 'q', .kind = PT_OPTION_FLAG, .offset = AT(console.quiet),
-     .help = "warnings and errors alone"},
-    {.name = "log", .value = "FORMAT", .kind = PT_OPTION_TEXT, .offset = AT(console.log), .words = "text json",
-     .strict = true, .help = "text, or json: one JSON object a line on standard error [text]"},
-    {.name = "verbose", .letter = 'v', .kind = PT_OPTION_COUNT, .offset = AT(console.verbose),
-     .help = "say more; twice: everything"},
-    {.name = "help", .letter = 'h', .kind = PT_OPTION_FLAG, .offset = AT(help), .help = "print the help and leave"},
+    PT_OUTPUT_ROWS(detect_options),
 };
 /* clang-format on */
 
@@ -104,10 +99,7 @@ static pt_status write_detection(detect_run *self, const pt_detection *d, size_t
 
 static pt_status infer(detect_run *self, size_t image, const pt_window *window)
 {
-    pt_image pixels = {.rgb = window->rgb,
-                       .width = (int)window->rect.w,
-                       .height = (int)window->rect.h,
-                       .row_stride = (ptrdiff_t)window->rect.w * 3};
+    pt_image pixels = pt_detector_image(window);
     const pt_detection *items;
     size_t count;
     PT_TRY(pt_engine_infer(self->engine, &pixels, 1));

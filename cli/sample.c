@@ -16,6 +16,13 @@ void pt_sample_options_fini(pt_sample_options *options)
     pt_texts_fini(&options->drivers);
 }
 
+pt_status pt_sample_no_arguments(const pt_texts *arguments)
+{
+    return arguments->count == 0
+               ? pt_ok()
+               : pt_error(PT_E_USAGE, "%s: what is this? scenes are named by --scene", arguments->items[0]);
+}
+
 pt_status pt_sample_job(const pt_sample_options *options, const char *output, pt_run_options *run,
                         pt_job *out)
 {

@@ -17,6 +17,8 @@ typedef struct pt_sample_options {
 
 pt_sample_options pt_sample_defaults(void);
 void pt_sample_options_fini(pt_sample_options *options);
+/* PT_E_USAGE when anything stands on the line without an option. */
+pt_status pt_sample_no_arguments(const pt_texts *arguments);
 /* Rows of an option table for the pt_sample_options `member` of `type`. */
 /* clang-format off */
 #define PT_SAMPLE_AT(type, member, name) offsetof(type, member.name)

@@ -3,6 +3,7 @@
 
 #include "cli/help.h"
 #include "cli/outfile.h"
+#include "cli/output_rows.h"
 #include "cli/stop.h"
 #include "cli/tune_grid.h"
 #include "cli/tune_sizes.h"
@@ -48,14 +49,7 @@ static const pt_option tune_table[] = {
     {.name = "method", .value = "NAME", .kind = PT_OPTION_TEXT, .offset = AT(method), .words = PT_SAMPLE_METHODS,
      .strict = true, .help = "of --calibration-sizes, as in pantile calibrate"},
     {.name = "json", .kind = PT_OPTION_FLAG, .offset = AT(json), .help = "print JSON"},
-    {.name = "overwrite", .kind = PT_OPTION_FLAG, .offset = AT(overwrite), .help = "replace an output that exists"},
-    {.name = "quiet", .letter = 'q', .kind = PT_OPTION_FLAG, .offset = AT(console.quiet),
-     .help = "warnings and errors alone beside the table"},
-    {.name = "log", .value = "FORMAT", .kind = PT_OPTION_TEXT, .offset = AT(console.log), .words = "text json",
-     .strict = true, .help = "text, or json: one JSON object a line on standard error [text]"},
-    {.name = "verbose", .letter = 'v', .kind = PT_OPTION_COUNT, .offset = AT(console.verbose),
-     .help = "say more; twice: everything"},
-    {.name = "help", .letter = 'h', .kind = PT_OPTION_FLAG, .offset = AT(help), .help = "print the help and leave"},
+    PT_OUTPUT_ROWS(tune_options),
 };
 /* clang-format on */
 
@@ -216,9 +210,7 @@ out:
 
 static pt_status work(const tune_options *o, const pt_texts *arguments)
 {
-    if (arguments->count > 0) {
-        return pt_error(PT_E_USAGE, "%s: what is this? scenes are named by --scene", arguments->items[0]);
-    }
+    PT_TRY(pt_sample_no_arguments(arguments));
     if (o->output && o->sizes) {
         return pt_error(PT_E_USAGE,
                         "--calibration-sizes chooses nothing; leave out -o or --calibration-sizes");

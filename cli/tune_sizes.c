@@ -2,6 +2,7 @@
 
 #include "engine/calibrate/calibrate.h"
 #include "engine/measure/measure.h"
+#include "worker/detect/detector.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,8 +34,7 @@ static pt_status parse_sizes(const char *text, int64_t *sizes, size_t *count)
 
 static pt_status take_tile(void *user, const pt_sample *sample)
 {
-    const pt_window *w = sample->window;
-    pt_image image = {w->rgb, (int)w->rect.w, (int)w->rect.h, (ptrdiff_t)w->rect.w * 3};
+    pt_image image = pt_detector_image(sample->window);
     return pt_calibrator_add(user, &image);
 }
 

@@ -32,6 +32,8 @@ struct pt_detector {
 
 /* The Mask R-CNN engine; `engine` is borrowed until free. */
 pt_status pt_detector_new_engine(pt_engine *engine, pt_rect scene, pt_detector **out);
+/* A window as the engine takes it; its pixels are borrowed. */
+pt_image pt_detector_image(const pt_window *window);
 /* Truth from a vector layer, cut at the window's edges and at invalid pixels as a network would see it; score
  * 1, no probabilities. `scene` is borrowed until free. */
 pt_status pt_detector_new_oracle(const char *path, const pt_scene *scene, pt_detector **out);

@@ -7,14 +7,19 @@ typedef struct engine_detector {
     pt_placer placer;
 } engine_detector;
 
+pt_image pt_detector_image(const pt_window *window)
+{
+    return (pt_image){.rgb = window->rgb,
+                      .width = (int)window->rect.w,
+                      .height = (int)window->rect.h,
+                      .row_stride = (ptrdiff_t)window->rect.w * 3};
+}
+
 static pt_status detect(pt_detector *detector, int64_t tile, const pt_window *window, pt_instance_list *out,
                         bool *capped)
 {
     engine_detector *d = (engine_detector *)detector;
-    pt_image image = {.rgb = window->rgb,
-                      .width = (int)window->rect.w,
-                      .height = (int)window->rect.h,
-                      .row_stride = (ptrdiff_t)window->rect.w * 3};
+    pt_image image = pt_detector_image(window);
     const pt_detection *items;
     size_t count;
     pt_status status = pt_engine_infer(d->engine, &image, 1);
