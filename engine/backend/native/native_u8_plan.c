@@ -13,21 +13,6 @@ enum {
     AHEAD_BYTES = 4096,
 };
 
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-
-static int min(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int max(int a, int b)
-{
-    return a > b ? a : b;
-}
-
 static size_t input_bytes(const pt_u8_dense *dense, const pt_u8_plan *plan, int rows, int columns)
 {
     const pt_conv_spec *s = &dense->base.spec;

@@ -27,6 +27,21 @@ size_t pt_u8_offset_bytes(const pt_u8_dense *dense);
 /* The most that any task needs for an input of h x w, for any number of images. */
 size_t pt_u8_scratch_bytes(const pt_u8_dense *dense, int h, int w);
 
+static inline int divide_up(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline int min(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline int max(int a, int b)
+{
+    return a > b ? a : b;
+}
+
 /* Input rows or columns that `count` outputs read. */
 static inline int pt_u8_span(int count, int kernel, int stride)
 {

@@ -26,21 +26,6 @@ typedef struct dense_job {
     pt_map *out;
 } dense_job;
 
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-
-static int min(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int max(int a, int b)
-{
-    return a > b ? a : b;
-}
-
 pt_status pt_u8_dense_reserve(const pt_conv *conv, pt_native *native, int n, int h, int w)
 {
     (void)n;
