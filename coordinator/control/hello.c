@@ -60,6 +60,11 @@ static size_t find_invited(const pt_control *c, pt_peer peer)
     return i;
 }
 
+bool pt_control_is_invited(const pt_control *c, pt_peer peer)
+{
+    return find_invited(c, peer) < c->invited_count;
+}
+
 pt_status pt_control_invite(pt_control *c, pt_peer peer)
 {
     if (find_invited(c, peer) == c->invited_count && c->invited_count < PT_MEMBERS_MAX) {

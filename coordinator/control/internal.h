@@ -117,6 +117,7 @@ pt_status pt_control_bye(pt_control *c, pt_peer peer, const char *why);
 /* hello.c */
 /* Notes who is to hear when the job is over without being a member. */
 pt_status pt_control_invite(pt_control *c, pt_peer peer);
+bool pt_control_is_invited(const pt_control *c, pt_peer peer);
 pt_status pt_control_hello(pt_control *c, pt_peer peer, const pt_hello *hello);
 
 /* reply.c: RESULT and FAILED of a member. */

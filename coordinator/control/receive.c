@@ -133,8 +133,11 @@ static pt_status take_from_member(pt_control *c, pt_member *member, pt_message *
     }
 }
 
-static pt_status take_bye(pt_control *c, pt_peer peer, pt_member *member)
+static pt_status take_bye(pt_control *c, pt_peer peer, pt_member *member, const char *why)
 {
+    if (!member && pt_control_is_invited(c, peer)) { /* who only sees the coordinator would wait in vain */
+        PT_WARN("a worker left before it could begin", PT_S("reason", why));
+    }
     if (member) {
         PT_INFO("a worker leaves", PT_S("worker", member->name), PT_I("tiles", member->tiles));
         PT_TRY(pt_control_lose(c, &member, PT_EVENT_LEFT));
@@ -149,7 +152,7 @@ pt_status pt_control_receive(pt_control *c, pt_peer peer, pt_message *message)
     }
     pt_member *member = pt_roster_peer(&c->roster, peer);
     if (message->type == PT_MSG_BYE) {
-        return take_bye(c, peer, member);
+        return take_bye(c, peer, member, message->as.bye);
     }
     if (message->job != c->job) {
         c->numbers.strays++;

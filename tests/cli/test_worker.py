@@ -107,9 +107,12 @@ class TestNotJoining(WorkerCase):
         os.mkdir(self.path("there"))
         os.symlink(self.scene, self.path("there", "scene.tif"))
         shutil.copy(self.truth, self.path("there"))
-        _, how = self.coordinate(*self.oracle, "--root", self.path("here"))
+        run, how = self.coordinate(*self.oracle, "--root", self.path("here"))
         told = self.ends(self.start("worker", *how, "--root", self.path("there")), 2)
         self.assertIn("outside of this worker's root", told)
+        run.send_signal(signal.SIGTERM)
+        told = run.communicate(timeout=60)[1]
+        self.assertRegex(told, r"a worker left before it could begin reason=.*scene\.tif leads to ")
 
     def test_another_model(self):
         run, how = self.coordinate("--model", BUILDINGS, *SMALL_TILES)
