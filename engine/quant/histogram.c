@@ -21,9 +21,10 @@ static void find_ends(const float *values, size_t count, float *low, float *high
     *high = highest;
 }
 
-static int64_t bin_of(double value, double width)
+/* As a double: with the width of an earlier, much smaller value it may be beyond 64 bits. */
+static double bin_of(double value, double width)
 {
-    return (int64_t)floor(value / width);
+    return floor(value / width);
 }
 
 static int64_t halve(int64_t bin) /* rounds down */
@@ -77,7 +78,7 @@ static void cover(pt_histogram *h, float low, float high)
     while (bin_of((double)h->high, h->width) - bin_of((double)h->low, h->width) >= PT_HISTOGRAM_BINS) {
         double_width(h);
     }
-    int64_t lowest = bin_of((double)h->low, h->width);
+    int64_t lowest = (int64_t)bin_of((double)h->low, h->width); /* 2048 below 0 at most */
     if (lowest != h->first) {
         move_first(h, lowest);
     }

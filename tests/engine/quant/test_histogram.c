@@ -116,6 +116,24 @@ static void test_extremes(void **state)
 }
 
 /* The histogram is that of the set: cut into pieces and shuffled, it is the same to the last byte. */
+/* From next to nothing to ordinary numbers: by more than 64 bits hold of the first one's bins. */
+static void test_a_leap(void **state)
+{
+    (void)state;
+    static pt_histogram h;
+    static const float ordinary[] = {1, 0.5F, -0.25F};
+    for (float tiny = 1e-45F; tiny < 1; tiny *= 1e6F) {
+        memset(&h, 0, sizeof h);
+        pt_histogram_add(&h, &tiny, 1);
+        pt_histogram_add(&h, ordinary, 3);
+        assert_true(h.width == 1.0 / 1024); /* of 2048 bins from -0.25 to 1, the smallest power of two */
+        assert_int_equal(h.first, -256);
+        assert_true(at(&h, 1) == 1 && at(&h, 0.5) == 1 && at(&h, -0.25) == 1);
+        assert_true(at(&h, (double)tiny) >= 1);
+        assert_int_equal(total(&h), 4);
+    }
+}
+
 static void test_order(void **state)
 {
     (void)state;
@@ -260,9 +278,10 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts), cmocka_unit_test(test_nothing), cmocka_unit_test(test_extremes),
-        cmocka_unit_test(test_order),  cmocka_unit_test(test_minmax),  cmocka_unit_test(test_percentile),
-        cmocka_unit_test(test_kl),     cmocka_unit_test(test_mse),     cmocka_unit_test(test_names),
+        cmocka_unit_test(test_counts),     cmocka_unit_test(test_nothing), cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_a_leap),     cmocka_unit_test(test_order),   cmocka_unit_test(test_minmax),
+        cmocka_unit_test(test_percentile), cmocka_unit_test(test_kl),      cmocka_unit_test(test_mse),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
