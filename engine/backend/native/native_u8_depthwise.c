@@ -94,12 +94,11 @@ static void run_group(const depthwise_job *job, int image, int channel, int y, i
 {
     uint8_t result[GROUP * SLICE];
     int left = job->out->w - x;
-    pt_u8_depthwise_group group = {.first = channel, .out = result, .out_step = SLICE};
+    pt_u8_depthwise_group group; /* field by field, so that it is not zeroed first */
+    group.first = channel;
+    group.out = left < GROUP ? result : output_at(job, image, y, x, channel);
+    group.out_step = left < GROUP ? SLICE : job->out->c;
     find_input(job, image, y, x, &group);
-    if (left >= GROUP) {
-        group.out = output_at(job, image, y, x, channel);
-        group.out_step = job->out->c;
-    }
     job->conv->kernels->group(&job->conv->layer, &group);
     for (int i = 0; i < left && left < GROUP; i++) {
         int channels = job->out->c - channel;
