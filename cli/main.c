@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -19,21 +20,34 @@ static bool is_cramped(void)
     return !getenv(threads_name) && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
+/* Those that leave computing to the workers that they start. */
+static bool computes(const char *command)
+{
+    return strcmp(command, "run") != 0 && strcmp(command, "worker") != 0;
+}
+
 /* An OpenBLAS older than the CPU falls back to slow kernels. It reads both cures, environment variables, as
  * it is loaded: only a fresh start of the program helps. The engine asks for none once the variable is set,
  * which ends the loop; ours ends it even if that should fail. Workers, which this process starts, inherit
  * them. */
-static void restart_for_blas(char **argv)
+static void restart_for_blas(int argc, char **argv)
 {
     const char *name;
     const char *value;
     bool cramped = is_cramped();
     bool slow = pt_engine_blas_core_fix(&name, &value);
     (void)setenv(threads_name, "1", 0);
+    if (!cramped) {
+        pt_engine_blas_end_threads();
+    }
     if (getenv("PANTILE_RESTARTED") || (!slow && !cramped)) {
         return;
     }
-    if ((!slow || setenv(name, value, 1) == 0) && setenv("PANTILE_RESTARTED", "1", 1) == 0) {
+    bool cured = !slow || setenv(name, value, 1) == 0;
+    if (!cramped && argc > 1 && !computes(argv[1])) {
+        return;
+    }
+    if (cured && setenv("PANTILE_RESTARTED", "1", 1) == 0) {
         execv("/proc/self/exe", argv); /* on failure we go on, only slower: pt_engine_open says so */
     }
 }
@@ -57,7 +71,7 @@ int main(int argc, char **argv)
     /* Else a worker is "exe" to top and pkill: what /proc/self/exe ends in. */
     (void)prctl(PR_SET_NAME, "pantile");
     if (argc > 0) {
-        restart_for_blas(argv);
+        restart_for_blas(argc, argv);
     }
     return pt_program(argc, argv);
 }

@@ -54,6 +54,11 @@ bool pt_engine_blas_core_fix(const char **env_name, const char **env_value)
     return true;
 }
 
+void pt_engine_blas_end_threads(void)
+{
+    pt_blas_end_threads();
+}
+
 /* Of interest to who computes with it alone. */
 static void warn_about_blas(const pt_engine *engine)
 {

@@ -68,6 +68,9 @@ typedef struct pt_model_summary {
  * (setenv, then execv of itself) before it does anything else; the variable being set is what ends the loop.
  * A library cannot do that, so pt_engine_open only logs a warning. The strings are constants. */
 bool pt_engine_blas_core_fix(const char **env_name, const char **env_value);
+/* Ends the threads that OpenBLAS has started as it was loaded, and that look for work, at full speed, for
+ * some 25 ms: nobody has any for them, as the engine shares out the work itself. */
+void pt_engine_blas_end_threads(void);
 
 /* options NULL: the defaults. PT_E_USAGE, PT_E_INPUT (the model), PT_E_UNSUPPORTED, PT_E_NOMEM. */
 pt_status pt_engine_open(const char *model_path, const pt_engine_options *options, pt_engine **out);

@@ -113,6 +113,8 @@ const char *const *pt_backend_names(void);
 /* The OPENBLAS_CORETYPE with which OpenBLAS would use this CPU's widest vectors although it has chosen other
  * kernels; NULL when its choice is right, or when the user has set that variable. */
 const char *pt_blas_core_wanted(void);
+/* pt_engine_blas_end_threads. */
+void pt_blas_end_threads(void);
 /* The same for a choice `core` on a CPU that has these vectors. */
 const char *pt_blas_core_for(const char *core, bool avx512, bool avx2);
 

@@ -9,6 +9,18 @@
 #include <stdlib.h>
 #include <strings.h>
 
+/* What OpenBLAS does itself before a fork; it starts them again when somebody needs them. Only a build with
+ * threads of its own has it. */
+#pragma weak blas_thread_shutdown_
+int blas_thread_shutdown_(void);
+
+void pt_blas_end_threads(void)
+{
+    if (blas_thread_shutdown_) {
+        (void)blas_thread_shutdown_();
+    }
+}
+
 /* Case is not the same in all versions: Sapphirerapids, SapphireRapids. */
 static bool is_one_of(const char *name, const char *const *names)
 {
