@@ -51,7 +51,7 @@ static pt_status read_model(pt_job *job)
         return job->kind == PT_ENGINE_MODEL ? pt_paths_no_model() : pt_ok();
     }
     PT_TRY(pt_paths_model(job->options->model, &job->model_path));
-    return pt_model_summary_read(job->model_path, &job->model);
+    return pt_model_summary_begin(job->model_path, &job->model);
 }
 
 /* docs/decisions/0008-caps.md */
@@ -201,6 +201,13 @@ pt_status pt_job_open(const pt_run_options *options, pt_job *out)
     }
     *out = job;
     return status;
+}
+
+void pt_job_digest(pt_job *job)
+{
+    if (job->model) {
+        pt_model_summary_digest(job->model);
+    }
 }
 
 void pt_job_close(pt_job *job)

@@ -33,7 +33,10 @@ typedef struct pt_job {
     size_t group_count;
 } pt_job;
 
+/* The model is read and checked, but its sha256 is left empty until pt_job_digest, which takes longer than
+ * all the rest, has filled it. */
 pt_status pt_job_open(const pt_run_options *options, pt_job *out);
+void pt_job_digest(pt_job *job);
 void pt_job_close(pt_job *job);
 
 pt_status pt_job_scene_options(const pt_job *job, pt_scene_options *out);

@@ -271,6 +271,7 @@ static pt_status work(const pt_run_options *options)
     pt_job job;
     estimate e = {.tiles = 0};
     PT_TRY(pt_job_open(options, &job));
+    pt_job_digest(&job);
     pt_job_say_model(&job);
     pt_status status = pt_ok();
     for (size_t g = 0; status.code == PT_OK && g < job.group_count; g++) {

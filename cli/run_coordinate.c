@@ -174,6 +174,7 @@ static pt_status prepare_job(coordination *c)
     if (may_start_early(c)) {
         PT_TRY(start_local(c));
     }
+    pt_job_digest(&c->job);
     pt_job_say_model(&c->job);
     PT_TRY(pt_run_scenes_open(&c->job, &c->scenes));
     PT_TRY(describe_dump(c));

@@ -152,6 +152,10 @@ void pt_engine_paste_bytes(const pt_detection *detection, int mask_size, pt_rect
 
 /* Reads and validates a model file without preparing it to run. Free with pt_model_summary_free. */
 pt_status pt_model_summary_read(const char *model_path, pt_model_summary **out);
+/* The same but for the digest, which takes longest: sha256 is "" until pt_model_summary_digest has filled it.
+ */
+pt_status pt_model_summary_begin(const char *model_path, pt_model_summary **out);
+void pt_model_summary_digest(pt_model_summary *summary);
 void pt_model_summary_free(pt_model_summary **summary);
 /* What pt_engine_open would say of a precision for this model, of pt_model_summary_read: PT_E_USAGE when it
  * is none or names a layer that the network has not; PT_E_INPUT when the model is not calibrated, or its

@@ -356,7 +356,7 @@ static void quantise_rows(void *context, size_t task, int worker)
 /* The tensor's rows, some megabytes at a time: what was read of the file is given back after each. */
 static pt_status run_rows(row_job *job, const pt_model *model, pt_pool *pool)
 {
-    enum { PART = 1 << 21 }; /* numbers */
+    enum { PART = 1 << 21, ENOUGH = 1 << 18 }; /* numbers */
     size_t row = job->rows->row, most = row < PART ? PART / row : 1;
     for (job->at = 0; job->at < job->rows->outputs; job->at += job->count) {
         size_t left = job->rows->outputs - job->at;
@@ -365,7 +365,7 @@ static pt_status run_rows(row_job *job, const pt_model *model, pt_pool *pool)
         if (atomic_load(&job->failed)) {
             return pt_stored_conv_load(job->rows, atomic_load(&job->bad), job->scratch);
         }
-        if (most < job->rows->outputs) {
+        if (job->count * row >= ENOUGH) {
             pt_model_release_pages(model);
         }
     }

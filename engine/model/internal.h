@@ -52,6 +52,7 @@ struct pt_model {
     size_t tensor_count;
     char *names; /* backs the tensors' names */
     pt_description description;
+    bool undigested; /* the summary goes without a digest */
     pt_model_summary summary;
     bool calibrated;
     pt_calibration calibration; /* its ranges, names, means and texts are owned */
@@ -125,6 +126,8 @@ bool pt_walk_has(const pt_walk *walk, const char *name);
 pt_status pt_walk_backbone(pt_walk *walk);
 pt_status pt_model_check_shapes(pt_model *model);
 
+/* As pt_model_open, but the summary's sha256 stays empty. */
+pt_status pt_model_open_undigested(const char *path, pt_model **out);
 /* summary.c */
 pt_status pt_model_fill_summary(pt_model *model);
 

@@ -160,18 +160,29 @@ static pt_status finish(pt_status status, const char *path, pt_model *model, pt_
     return pt_context(status, "%.160s", path);
 }
 
-pt_status pt_model_open(const char *path, pt_model **out)
+static pt_status open_model(const char *path, bool undigested, pt_model **out)
 {
     if (!path || !out) {
         return pt_error(PT_E_USAGE, "pt_model_open: a path and a place for the result are needed");
     }
     pt_model *model = NULL;
     PT_TRY(new_model(path, &model));
+    model->undigested = undigested;
     pt_status status = map_file(model, path);
     if (status.code == PT_OK) {
         status = read_with_sidecar_file(model);
     }
     return finish(status, path, model, out);
+}
+
+pt_status pt_model_open(const char *path, pt_model **out)
+{
+    return open_model(path, false, out);
+}
+
+pt_status pt_model_open_undigested(const char *path, pt_model **out)
+{
+    return open_model(path, true, out);
 }
 
 pt_status pt_model_open_memory(const char *name, const void *bytes, size_t size, const char *sidecar,

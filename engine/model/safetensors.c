@@ -223,18 +223,24 @@ static pt_status fill_tensor(const entry *e, const uint8_t *data, char *name, pt
 /* Turns the entries into the model's tensors; batch counters are of no use and left out. */
 static pt_status take_entries(pt_model *model, const entry *entries, size_t count, const uint8_t *data)
 {
+    enum { KEEP = 4 << 20 };
     model->tensors = pt_calloc(count, sizeof *model->tensors);
     model->names = pt_alloc(count, PT_TENSOR_NAME_MAX + 1);
     if (!model->tensors || !model->names) {
         return PT_NOMEM("the model's list of tensors");
     }
+    size_t kept = 0; /* bytes that were read and not given back */
     for (size_t i = 0; i < count; i++) {
         if (!is_counter(entries[i].name)) {
             size_t n = model->tensor_count;
             PT_TRY(fill_tensor(&entries[i], data, model->names + n * (PT_TENSOR_NAME_MAX + 1),
                                &model->tensors[n]));
-            pt_model_release_pages(model);
             model->tensor_count++;
+        }
+        kept += entries[i].end - entries[i].begin;
+        if (kept >= KEEP || i + 1 == count) {
+            pt_model_release_pages(model);
+            kept = 0;
         }
     }
     qsort(model->tensors, model->tensor_count, sizeof *model->tensors, by_name);

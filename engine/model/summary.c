@@ -99,7 +99,9 @@ pt_status pt_model_fill_summary(pt_model *model)
     for (size_t i = 0; i < model->tensor_count; i++) {
         s->parameters += (int64_t)model->tensors[i].count;
     }
-    digest_file(model, s->sha256);
+    if (!model->undigested) {
+        digest_file(model, s->sha256);
+    }
     return pt_ok();
 }
 
@@ -109,13 +111,13 @@ typedef struct summary_owner {
     pt_model *model;
 } summary_owner;
 
-pt_status pt_model_summary_read(const char *model_path, pt_model_summary **out)
+pt_status pt_model_summary_begin(const char *model_path, pt_model_summary **out)
 {
     summary_owner *owner = pt_calloc(1, sizeof *owner);
     if (!owner) {
         return PT_NOMEM("the model's summary");
     }
-    pt_status status = pt_model_open(model_path, &owner->model);
+    pt_status status = pt_model_open_undigested(model_path, &owner->model);
     if (status.code != PT_OK) {
         pt_free(owner);
         return status;
@@ -128,6 +130,20 @@ pt_status pt_model_summary_read(const char *model_path, pt_model_summary **out)
 const pt_model *pt_model_of_summary(const pt_model_summary *summary)
 {
     return ((const summary_owner *)summary)->model;
+}
+
+void pt_model_summary_digest(pt_model_summary *summary)
+{
+    digest_file(((summary_owner *)summary)->model, summary->sha256);
+}
+
+pt_status pt_model_summary_read(const char *model_path, pt_model_summary **out)
+{
+    pt_model_summary *summary = NULL;
+    PT_TRY(pt_model_summary_begin(model_path, &summary));
+    pt_model_summary_digest(summary);
+    *out = summary;
+    return pt_ok();
 }
 
 void pt_model_summary_free(pt_model_summary **summary)

@@ -52,6 +52,13 @@ static void check_bundled(const char *file, const char *name, const char *class_
 
     pt_model_summary *s = NULL;
     assert_int_equal(pt_model_summary_read(path, &s).code, PT_OK);
+    pt_model_summary *later = NULL;
+    assert_int_equal(pt_model_summary_begin(path, &later).code, PT_OK);
+    assert_string_equal(later->sha256, "");
+    pt_model_summary_digest(later);
+    assert_string_equal(later->sha256, s->sha256);
+    assert_int_equal(strlen(s->sha256), 64);
+    pt_model_summary_free(&later);
     assert_string_equal(s->name, name);
     assert_string_equal(s->architecture, "mobilenet_v2_fpn");
     assert_string_equal(s->dtype, "F16");
