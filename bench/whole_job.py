@@ -3,8 +3,10 @@
 
     bench/whole_job.sh DATA MODEL [-- --rounds 5 --scenes NAME...]
 
-geoai-py gets the scene resampled to the size that pantile run works at, which is not timed, nor are its imports and the loading
-of the model; pantile run is timed from its start to its end. Memory is the sum of the peaks of a side's processes.
+geoai-py gets the scene resampled to the size that pantile run works at, which is not timed. It is timed twice: the job alone, in a
+process that has its imports and the model already, and a whole process from its start to its end (less the conversion of the
+model to its format). pantile run is always timed from its start to its end. Memory is the sum of the peaks of a side's processes.
+The last row sums up the medians of the scenes.
 """
 import argparse
 import json
@@ -65,6 +67,15 @@ class Geoai:
         self.process.wait()
 
 
+def whole_geoai(command):
+    """Seconds from the start of a process to its end, with one job between."""
+    begin = time.monotonic()
+    done = subprocess.run(command, input="go\n", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    seconds = time.monotonic() - begin
+    told = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    return seconds - told["conversion"]
+
+
 def resample(arguments, scene, path):
     """The scene at the size that pantile run works at, which a dump of its tiles tells."""
     with tempfile.TemporaryDirectory() as folder:
@@ -93,17 +104,29 @@ def measure(arguments, name, folder):
     megapixels = resample(arguments, scene, small)
     threads = ["--threads", str(arguments.threads)]
     run = [arguments.pantile, "run", scene, "--model", arguments.ours, "-o", ours, "--overwrite", "--quiet", *threads, *arguments.options]
-    geoai = Geoai([arguments.geoai, os.path.join(HERE, "geoai_job.py"), arguments.model, small, theirs, "--chip", str(arguments.chip),
-                   *threads])
-    mine, other = [], []
-    for _ in range(arguments.rounds):
+    command = [arguments.geoai, os.path.join(HERE, "geoai_job.py"), arguments.model, small, theirs, "--chip", str(arguments.chip),
+               *threads]
+    geoai = Geoai(command)
+    mine, other, whole = [], [], []
+    for i in range(arguments.rounds):
         mine.append(play(run))
         other.append(geoai.turn())
+        if i < arguments.starts:
+            whole.append(whole_geoai(command))
     geoai.end()
     (mine, memory), (other, other_memory) = zip(*mine), zip(*other)
     print(f"| {name} | {megapixels:.1f} | {spread(mine, 2)} | {spread(other, 2)} | {spread([t / o for o, t in zip(mine, other)], 1)} "
+          f"| {spread(whole, 2)} | {spread([t / o for o, t in zip(mine, whole)], 1)} "
           f"| {max(memory):.0f} | {max(other_memory):.0f} | {max(other_memory) / max(memory):.1f} "
           f"| {f1(arguments, ours, scene):.3f} | {f1(arguments, theirs, scene):.3f} |", flush=True)
+    return [megapixels, *map(statistics.median, (mine, other, whole)), max(memory), max(other_memory)]
+
+
+def print_sums(scenes):
+    megapixels, mine, other, whole, memory, other_memory = zip(*scenes)
+    print(f"| all | {sum(megapixels):.1f} | {sum(mine):.2f} | {sum(other):.2f} | {sum(other) / sum(mine):.1f} "
+          f"| {sum(whole):.2f} | {sum(whole) / sum(mine):.1f} "
+          f"| {max(memory):.0f} | {max(other_memory):.0f} | {max(other_memory) / max(memory):.1f} | | |")
 
 
 def main():
@@ -117,16 +140,19 @@ def main():
     parser.add_argument("--scenes", nargs="+", default=SCENES)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--starts", type=int, default=2, help="rounds in which geoai-py is also timed as a whole process")
     parser.add_argument("--options", nargs="*", default=[], help="further options of pantile run, as --options=--precision=int8")
     arguments = parser.parse_args()
     arguments.ours = arguments.ours or arguments.model
+    if not 1 <= arguments.starts <= arguments.rounds:
+        parser.error("--starts: must be 1 to the number of rounds")
     print(f"{arguments.threads} threads, {arguments.rounds} rounds, geoai-py's tiles of {arguments.chip} pixels, "
           f"load {os.getloadavg()[0]:.1f} at the start\n")
-    print("| scene | Mpx | pantile run, s | geoai-py, s | times as long | pantile, MiB | geoai-py, MiB | times as much | F1 | F1 geoai-py |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| scene | Mpx | pantile run, s | geoai-py, job alone, s | times as long | geoai-py, whole process, s | times as long "
+          "| pantile, MiB | geoai-py, MiB | times as much | F1 | F1 geoai-py |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.scenes:
-            measure(arguments, name, folder)
+        print_sums([measure(arguments, name, folder) for name in arguments.scenes])
 
 
 if __name__ == "__main__":
