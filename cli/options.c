@@ -32,7 +32,7 @@ static pt_status wrong(const pt_option *option, const char *text, const char *wa
 
 static pt_status out_of_range(const pt_option *option, const char *text)
 {
-    return pt_error(PT_E_USAGE, "--%s %s: must be from %g to %g", option->name, text, option->least,
+    return pt_error(PT_E_USAGE, "--%s %s: must be from %.15g to %.15g", option->name, text, option->least,
                     option->most);
 }
 

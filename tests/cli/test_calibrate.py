@@ -104,7 +104,7 @@ class Calibrate(Case):
         self.refused(1, ["model"], "calibrate", "--scene", noisy, "-o", out)
         self.refused(1, ["noise.tif", "--scene"], "calibrate", "-m", BUILDINGS, noisy, "--scene", noisy, "-o", out)
         self.refused(1, ["--method"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", out, "--method", "guess")
-        self.refused(1, ["--tiles"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", out, "--tiles", 0)
+        self.refused(1, ["--tiles 0: must be from 1 to 1000000"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", out, "--tiles", 0)
         self.refused(1, ["noise.tif"], "calibrate", "-m", BUILDINGS, "--scene", noisy, "-o", noisy, "--overwrite")
         self.refused(2, ["no_such.tif"], "calibrate", "-m", BUILDINGS, "--scene", self.path("no_such.tif"), "-o", out)
         self.refused(2, [out], "calibrate", "-m", out, "--scene", noisy, "-o", out)
