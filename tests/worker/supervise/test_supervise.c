@@ -369,6 +369,29 @@ static void test_a_shut_door(void **state)
     assert_int_not_equal(access(name, F_OK), 0);
 }
 
+#if !defined(__SANITIZE_THREAD__) /* where spawn.c has to fork as everybody does */
+static bool hold;                 /* the children of forks */
+
+static void hold_child(void)
+{
+    while (hold) {
+        pause();
+    }
+}
+
+/* As PROJ's, when another thread has its lock. */
+static void test_handlers_of_forks_are_not_run(void **state)
+{
+    (void)state;
+    run r;
+    assert_int_equal(pthread_atfork(NULL, NULL, hold_child), 0);
+    hold = true;
+    assert_int_equal(run_to_end(&r, "ends 0"), PT_OK);
+    hold = false;
+    assert_int_equal(r.report.done, 1);
+}
+#endif
+
 static void test_devices(void **state)
 {
     (void)state;
@@ -491,6 +514,9 @@ int main(int argc, char **argv)
         TEST(test_what_is_inherited),
         TEST(test_a_door),
         TEST(test_a_shut_door),
+#if !defined(__SANITIZE_THREAD__)
+        TEST(test_handlers_of_forks_are_not_run),
+#endif
         TEST(test_devices),
         TEST(test_first_device),
         TEST(test_no_orphans),
