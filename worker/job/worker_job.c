@@ -16,6 +16,7 @@ struct pt_worker_job {
     uint8_t sha256[PT_SHA256_BYTES];
     /* The group that is open. */
     bool has_group;
+    bool scene_ahead; /* of the first group, which is all that is open yet */
     size_t group;
     pt_scene *scene;
     pt_scene_reader *reader;
@@ -95,6 +96,8 @@ static pt_status check_replay(const pt_worker_job *job)
     return status;
 }
 
+static void open_scene_ahead(pt_worker_job *job);
+
 static pt_status prepare_engine(pt_worker_job *job)
 {
     pt_engine_kind kind = job->spec->engine.kind;
@@ -107,6 +110,9 @@ static pt_status prepare_engine(pt_worker_job *job)
     }
     if (kind != PT_ENGINE_MODEL) {
         return pt_worker_engine_sha256(kind, job->engine_path, job->sha256);
+    }
+    if (job->access.ahead) {
+        open_scene_ahead(job);
     }
     PT_TRY(open_engine(job));
     take_engine_digest(job);
@@ -138,7 +144,7 @@ static void close_group(pt_worker_job *job)
     pt_detector_free(&job->detector);
     pt_scene_reader_close(&job->reader);
     pt_scene_close(&job->scene);
-    job->has_group = false;
+    job->has_group = job->scene_ahead = false;
 }
 
 void pt_worker_job_close(pt_worker_job **job)
@@ -312,6 +318,23 @@ out:
     return status;
 }
 
+static bool reads_scene(const pt_worker_job *job)
+{
+    return !job->access.no_scene && job->spec->engine.kind != PT_ENGINE_NULL;
+}
+
+/* While the engine is still being prepared. What goes wrong here goes wrong again, and is told, when the
+ * group is asked for. */
+static void open_scene_ahead(pt_worker_job *job)
+{
+    if (reads_scene(job) && job->spec->group_count > 0) {
+        job->scene_ahead = open_scene(job, &job->spec->groups[0]).code == PT_OK;
+        if (!job->scene_ahead) {
+            close_group(job);
+        }
+    }
+}
+
 static pt_status new_detector(pt_worker_job *job, const pt_job_group *group, pt_detector **out)
 {
     pt_rect whole = {0, 0, group->width, group->height};
@@ -366,9 +389,11 @@ pt_status pt_worker_job_group(pt_worker_job *job, size_t group, pt_scene_reader 
     }
     if (!job->has_group || job->group != group) {
         const pt_job_group *g = &job->spec->groups[group];
-        bool reads = !job->access.no_scene && job->spec->engine.kind != PT_ENGINE_NULL;
-        close_group(job);
-        pt_status status = reads ? open_scene(job, g) : pt_ok();
+        bool ahead = job->scene_ahead && group == 0;
+        if (!ahead) {
+            close_group(job);
+        }
+        pt_status status = reads_scene(job) && !ahead ? open_scene(job, g) : pt_ok();
         if (status.code == PT_OK) {
             status = open_detector(job, g);
         }
@@ -377,6 +402,7 @@ pt_status pt_worker_job_group(pt_worker_job *job, size_t group, pt_scene_reader 
             return status;
         }
         job->has_group = true;
+        job->scene_ahead = false;
         job->group = group;
     }
     *reader = job->reader;

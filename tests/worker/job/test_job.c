@@ -167,6 +167,12 @@ static void test_the_network_ahead(void **state)
         pt_worker_job_close(&job);
         pt_ahead_free(&access.ahead);
     }
+    pt_worker_access access = everything();
+    pt_engine_options options = pt_engine_defaults();
+    assert_int_equal(pt_ahead_start(model, &options, &access.ahead).code, PT_OK);
+    spec.groups[0].width++; /* the scene, which is opened before the engine is waited for, is another */
+    assert_non_null(strstr(try_group(&spec, &access).message, "is not the job's scene"));
+    pt_ahead_free(&access.ahead);
     pt_job_spec_fini(&spec);
 }
 
