@@ -41,6 +41,7 @@ typedef struct pt_u8_depthwise_group {
 typedef struct pt_u8_depthwise_kernels {
     const char *name;
     int block;           /* channels */
+    int twice;           /* a block with so many channels or fewer has each again so many later; 0: never */
     size_t weight_bytes; /* of a block */
     int (*place)(int c); /* of channel c of a block */
     /* Channel `c` of a block whose weights begin at `block`; w is 3 x 3. */

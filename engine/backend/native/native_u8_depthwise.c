@@ -220,22 +220,33 @@ static pt_status reserve_numbers(depthwise *self)
     return pt_ok();
 }
 
-static void pack(depthwise *self, const pt_conv_weights *weights)
+/* Channel c's numbers, where those of channel `as` of its block lie. */
+static void pack_channel(depthwise *self, const pt_conv_weights *weights, int c, int as)
 {
     const pt_conv_spec *s = &self->base.spec;
     const pt_u8_depthwise_kernels *kernels = self->kernels;
+    int first = c - c % kernels->block, at = first + kernels->place(as);
+    const int8_t *w = weights->s8 + 9 * (size_t)c;
+    size_t block = (size_t)(first / kernels->block) * kernels->weight_bytes;
+    kernels->pack(w, as, (char *)self->layer.weights + block);
+    int32_t sum = 0;
+    for (int i = 0; i < 9; i++) {
+        sum += w[i];
+    }
+    self->layer.start[at] = -s->in.zero * sum;
+    self->layer.multiplier[at] = s->in.scale * weights->scale[c];
+    self->layer.bias[at] = weights->bias[c];
+}
+
+static void pack(depthwise *self, const pt_conv_weights *weights)
+{
+    const pt_u8_depthwise_kernels *kernels = self->kernels;
     for (int c = 0; c < self->layer.channels; c++) {
-        int first = c - c % kernels->block, at = first + kernels->place(c - first);
-        const int8_t *w = weights->s8 + 9 * (size_t)c;
-        size_t block = (size_t)(first / kernels->block) * kernels->weight_bytes;
-        kernels->pack(w, c - first, (char *)self->layer.weights + block);
-        int32_t sum = 0;
-        for (int i = 0; i < 9; i++) {
-            sum += w[i];
+        int as = c % kernels->block;
+        pack_channel(self, weights, c, as);
+        if (self->layer.channels - (c - as) <= kernels->twice) {
+            pack_channel(self, weights, c, as + kernels->twice);
         }
-        self->layer.start[at] = -s->in.zero * sum;
-        self->layer.multiplier[at] = s->in.scale * weights->scale[c];
-        self->layer.bias[at] = weights->bias[c];
     }
 }
 
