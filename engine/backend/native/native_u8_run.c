@@ -14,7 +14,8 @@
 enum {
     /* Weights that stay in the L1 cache while all of a part's blocks pass over one tile after the other. */
     RESIDENT_BYTES = 16 << 10,
-    AHEAD_TILES = 2, /* of output that are fetched before they are written */
+    RESIDENT_BLOCKS = 16, /* the most of such a part */
+    AHEAD_TILES = 2,      /* of output that are fetched before they are written */
     CACHE_LINE = 64,
 };
 
@@ -156,25 +157,23 @@ typedef struct row_part {
     int y, x, end;
 } row_part;
 
-/* Sets what of a tile is the same for all tiles of a block; run_tile sets the rest. Field by field, because a
- * whole struct is zeroed first, by a string instruction that takes a fifth of a thin layer's tile. */
-static void start_block(const dense_job *job, const area *a, const pt_u8_block *block, int32_t *sums,
-                        pt_u8_tile *tile)
+/* What of a tile is the same for all tiles of a block. */
+static pt_u8_tile start_block(const dense_job *job, const area *a, const pt_u8_block *block, int32_t *sums)
 {
     const pt_u8_dense *dense = job->dense;
-    tile->step = a->pixel;
-    tile->offsets = a->offsets;
-    tile->steps = dense->run_count * dense->run_steps;
-    tile->weights = (const char *)dense->weights + block->weights;
-    tile->start = dense->start + block->constants;
-    tile->sums = sums;
-    tile->unfinished = false;
-    tile->finish = &dense->finish;
-    tile->multiplier = dense->multiplier + block->constants;
-    tile->bias = dense->bias + block->constants;
-    tile->out_step = job->out->c;
-    tile->summand = NULL;
-    tile->channels = block->channels;
+    return (pt_u8_tile){
+        .step = a->pixel,
+        .offsets = a->offsets,
+        .steps = dense->run_count * dense->run_steps,
+        .weights = (const char *)dense->weights + block->weights,
+        .start = dense->start + block->constants,
+        .sums = sums,
+        .finish = &dense->finish,
+        .multiplier = dense->multiplier + block->constants,
+        .bias = dense->bias + block->constants,
+        .out_step = job->out->c,
+        .channels = block->channels,
+    };
 }
 
 /* Where a pixel of the smaller map begins, in elements. */
@@ -280,6 +279,10 @@ static void run_tiles(const dense_job *job, const area *a)
     const pt_u8_dense *dense = job->dense;
     const pt_u8_block *first = &dense->blocks[a->first_block], *last = &dense->blocks[a->end_block - 1];
     int32_t sums[PT_U8_MAX_SUMS] __attribute__((aligned(PT_ALIGNMENT)));
+    pt_u8_tile tiles[RESIDENT_BLOCKS]; /* made once: of few sums a tile takes little longer than making it */
+    for (const pt_u8_block *block = first; block <= last; block++) {
+        tiles[block - first] = start_block(job, a, block, sums);
+    }
     int count = count_tiles(job, a, a->first_block, a->end_block);
     for (int y = 0; y < a->rows; y++) {
         for (int i = 0; i < count; i++) {
@@ -289,9 +292,7 @@ static void run_tiles(const dense_job *job, const area *a)
             }
             fetch_output(job, a, &p, first, last->channel + last->channels - first->channel);
             for (const pt_u8_block *block = first; block <= last; block++) {
-                pt_u8_tile tile;
-                start_block(job, a, block, sums, &tile);
-                run_tile(job, a, block, &p, 0, &tile);
+                run_tile(job, a, block, &p, 0, &tiles[block - first]);
             }
         }
     }
@@ -303,8 +304,7 @@ static void run_block(const dense_job *job, const area *a, const pt_u8_block *bl
     const pt_u8_dense *dense = job->dense;
     int32_t sums[PT_U8_MAX_SUMS] __attribute__((aligned(PT_ALIGNMENT)));
     int count = divide_up(a->columns, dense->kernels->max_pixels[block->vectors - 1]);
-    pt_u8_tile tile;
-    start_block(job, a, block, sums, &tile);
+    pt_u8_tile tile = start_block(job, a, block, sums);
     for (int y = 0; y < a->rows; y++) {
         for (int i = 0; i < count; i++) {
             row_part p = tile_part(a, y, i, count);
@@ -325,8 +325,7 @@ static void run_long_block(const dense_job *job, const area *a, const pt_u8_bloc
     int steps = min(PT_U8_PART_STEPS, dense->run_steps - step),
         lanes = dense->kernels->lanes * block->vectors;
     int count = divide_up(a->columns, dense->kernels->max_pixels[block->vectors - 1]);
-    pt_u8_tile tile;
-    start_block(job, a, block, NULL, &tile);
+    pt_u8_tile tile = start_block(job, a, block, NULL);
     tile.steps = steps;
     tile.weights = (const char *)tile.weights + (size_t)step * dense->step_bytes * (size_t)block->vectors;
     tile.start = step == 0 ? tile.start : NULL;
@@ -362,7 +361,8 @@ static bool is_resident(const dense_job *job, const area *a)
     for (int b = a->first_block; b < a->end_block; b++) {
         vectors += (size_t)dense->blocks[b].vectors;
     }
-    return vectors * dense->step_bytes * (size_t)(dense->run_count * dense->run_steps) <= RESIDENT_BYTES;
+    return a->end_block - a->first_block <= RESIDENT_BLOCKS &&
+           vectors * dense->step_bytes * (size_t)(dense->run_count * dense->run_steps) <= RESIDENT_BYTES;
 }
 
 static void run_task(void *context, size_t task, int worker)

@@ -29,6 +29,7 @@ static const layer layers[] = {
     {"1x1 stride 2", 1, 15, 12, 64, 160, 1, 2, 0, 1, PT_ACT_NONE, PT_ADD_NONE, PT_U8, false},
     {"1x1 to floats", 3, 8, 8, 256, 15, 1, 1, 0, 1, PT_ACT_RELU6, PT_ADD_SAME, PT_F32, false},
     {"1x1 relu6", 1, 7, 7, 16, 96, 1, 1, 0, 1, PT_ACT_RELU6, PT_ADD_NONE, PT_U8, false},
+    {"1x1 of many blocks", 1, 9, 25, 5, 1100, 1, 1, 0, 1, PT_ACT_RELU, PT_ADD_SAME, PT_U8, false},
     {"3x3", 1, 17, 30, 64, 64, 3, 1, 1, 1, PT_ACT_RELU, PT_ADD_NONE, PT_U8, false},
     {"3x3 over regions", 5, 14, 14, 32, 80, 3, 1, 1, 1, PT_ACT_RELU, PT_ADD_SAME, PT_U8, false},
     {"3x3 stride 2", 1, 33, 31, 24, 48, 3, 2, 1, 1, PT_ACT_RELU, PT_ADD_NONE, PT_U8, false},
