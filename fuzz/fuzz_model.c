@@ -3,6 +3,7 @@
  * well. */
 #include "fuzz/model_input.h"
 
+#include "engine/backend/pool.h"
 #include "engine/graph/lower.h"
 #include "engine/graph/parts.h"
 
@@ -33,6 +34,16 @@ static void use(const pt_model *model)
     free(b);
 }
 
+/* Kept from one input to the next; of one thread, so that a finding repeats. */
+static pt_pool *pool(void)
+{
+    static pt_pool *kept;
+    if (!kept && pt_pool_new(1, &kept).code != PT_OK) {
+        abort();
+    }
+    return kept;
+}
+
 static void lower(const pt_model *model)
 {
     pt_precision precision;
@@ -49,7 +60,7 @@ static void lower(const pt_model *model)
         pt_conv_spec spec;
         pt_conv_weights weights = {0};
         if (pt_op_is_dense(ir.ops[i].kind) &&
-            pt_lower_weights(&ir, &ir.ops[i], model, &spec, &weights).code == PT_OK) {
+            pt_lower_weights(&ir, &ir.ops[i], model, pool(), &spec, &weights).code == PT_OK) {
             pt_conv_weights_free(&weights);
         }
     }
